@@ -25,6 +25,8 @@ from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, LinkState
 from domain.store import DeciderEvent, Event
 from services.api import PREFIX
+from services.api.app import openapi
+from services.api.problems import all_kinds
 from services.cli.app import LazyGroup, app
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
@@ -68,7 +70,9 @@ def pages() -> dict[Path, str]:
         reference / "commands.md": _page("Commands", "services/cli/", _commands()),
         reference / "events.md": _page("Stored events", "domain/", _events()),
         reference / "situations.md": _page("Situations", "domain/situations.py", _situations()),
+        reference / "problems.md": _page("Problems", "services/api/problems.py", _problems()),
         reference / "asyncapi.json": _asyncapi(),
+        reference / "openapi.json": json.dumps(openapi(), indent=2, ensure_ascii=False) + "\n",
         DOCS / "explanation" / "adr" / "README.md": _page(
             "Architecture decision records", "docs/explanation/adr/", _records()
         ),
@@ -194,6 +198,15 @@ def _records() -> Iterator[str]:
     for path in sorted((DOCS / "explanation" / "adr").glob("[0-9]*.md")):
         title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
         yield f"- [{title}]({path.name})"
+
+
+def _problems() -> Iterator[str]:
+    yield "What the API refuses is answered with problem details (RFC 9457), as `application/problem+json`."
+    yield "The `type` of each leads to its kind below, which the API serves at `/problems` as well."
+    yield "`detail` says in one line what happened and what helps, and `errors` names the fields of a wrong request."
+    yield ""
+    for kind in all_kinds():
+        yield from (f"## {kind.slug}", "", f"{kind.status.value}: {kind.title}.", kind.advice, "")
 
 
 def _asyncapi() -> str:

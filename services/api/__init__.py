@@ -6,5 +6,8 @@ API_HEADER = "driverlink-api"
 ADDRESS = r"^(https?://[^/].*|/.+)?$"
 """What the address of the API can be: an address of HTTP, the path of a local socket, or empty."""
 
+V1 = "/v1"
+"""What the path of every resource begins with."""
+
 PREFIX = "DRIVERLINK_"
 """How the name of each setting begins in the environment."""

@@ -1,4 +1,4 @@
-"""`/accounts`: the accounts, their settings and their credentials."""
+"""`/v1/accounts`: the accounts, their settings and their credentials."""
 
 from typing import Annotated
 

@@ -2,20 +2,17 @@
 
 from http import HTTPStatus
 from importlib.metadata import version
+from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.account import NotPermitted
-from domain.ports import CredentialsUnreadable
-from domain.store import StoreConflict, StoreFailed
-from services.accounts.handlers import UnknownAccount
 from services.api import (
     API_HEADER,
+    V1,
     account_history,
     accounts,
     approvals,
@@ -26,18 +23,15 @@ from services.api import (
     explanations,
     health,
     issues,
-    planner,
     plans,
+    problems,
     progress,
     reconciliations,
     rekeyings,
     resubmissions,
     status,
 )
-from services.api.installation import Installation, ServiceDown
-from services.api.schema import Malformed, describe_errors
-from services.intake.handlers import SnapshotRefused, UnknownDriver
-from services.intake.rekeying import ReKeyingHeld
+from services.api.installation import Installation
 
 LARGEST_BODY = 64 * 2**20
 """Bytes of the largest body that is read; the review of a list of 100,000 drivers has a quarter of them."""
@@ -62,25 +56,6 @@ _RESOURCES = (
     dead_letters,
     resubmissions,
 )
-
-_STATUS: dict[type[Exception], HTTPStatus] = {
-    Malformed: HTTPStatus.BAD_REQUEST,
-    events.BadCursor: HTTPStatus.BAD_REQUEST,
-    dead_letters.BadName: HTTPStatus.BAD_REQUEST,
-    NotPermitted: HTTPStatus.FORBIDDEN,
-    UnknownAccount: HTTPStatus.NOT_FOUND,
-    UnknownDriver: HTTPStatus.NOT_FOUND,
-    dead_letters.UnknownLetter: HTTPStatus.NOT_FOUND,
-    SnapshotRefused: HTTPStatus.CONFLICT,
-    ReKeyingHeld: HTTPStatus.CONFLICT,
-    StoreConflict: HTTPStatus.CONFLICT,
-    issues.NothingToRetry: HTTPStatus.CONFLICT,
-    planner.NothingToPlan: HTTPStatus.CONFLICT,
-    reconciliations.NothingToReconcile: HTTPStatus.CONFLICT,
-    CredentialsUnreadable: HTTPStatus.CONFLICT,
-    StoreFailed: HTTPStatus.SERVICE_UNAVAILABLE,
-    ServiceDown: HTTPStatus.SERVICE_UNAVAILABLE,
-}
 
 
 class Edge:
@@ -114,52 +89,40 @@ class Edge:
 
         stated = Headers(scope=scope).get("content-length", "")
         if stated.isdecimal() and int(stated) > LARGEST_BODY:
-            refusal = JSONResponse({"error": _TOO_LARGE}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            refusal = problems.to_response(problems.to_problem(problems.TOO_LARGE, _TOO_LARGE))
             await refusal(scope, receive, named)
         else:
             await self._app(scope, bounded, named)
 
 
-def to_app(installation: Installation) -> FastAPI:
-    """The API of this installation; a refused request is answered with `{"error": one line}`."""
+def new_app() -> FastAPI:
+    """The API without an installation: its routes, what refuses a request, and its description."""
     app = FastAPI(
         title="Driver Sync",
         version=version("driverlink"),
+        description="Keeps the drivers of a GPS fleet portal in sync with Driveri and Motive, and says why.",
+        openapi_url=f"{V1}/openapi.json",
         docs_url=None,
         redoc_url=None,
         routes=[route for resource in _RESOURCES for route in resource.router.routes],
     )
     app.add_middleware(Edge)
-    app.state.installation = installation
-    for kind in _STATUS:
-        app.add_exception_handler(kind, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_malformed)
-    app.add_exception_handler(HTTPException, _refuse_unknown)
-    app.add_exception_handler(Exception, _fail)
+    app.add_route(problems.PAGE, problems.show_problems, include_in_schema=False)
+    for kind in problems.KINDS:
+        app.add_exception_handler(kind, problems.refuse)
+    app.add_exception_handler(RequestValidationError, problems.refuse_malformed)
+    app.add_exception_handler(HTTPException, problems.refuse_unknown)
+    app.add_exception_handler(Exception, problems.refuse_unexpected)
     return app
 
 
-async def _fail(_: Request, __: Exception) -> JSONResponse:
-    """Whose response it is, is said here: what nothing foresaw is answered outside `Edge`, and then logged."""
-    error = "the services failed unexpectedly; see their log"
-    return JSONResponse({"error": error}, HTTPStatus.INTERNAL_SERVER_ERROR, headers={API_HEADER: "1"})
+def to_app(installation: Installation) -> FastAPI:
+    """The API of this installation; a refused request is answered with problem details."""
+    app = new_app()
+    app.state.installation = installation
+    return app
 
 
-async def _refuse(_: Request, refused: Exception) -> JSONResponse:
-    status_code = next(code for kind, code in _STATUS.items() if isinstance(refused, kind))
-    return JSONResponse({"error": str(refused)}, status_code)
-
-
-async def _refuse_malformed(_: Request, refused: Exception) -> JSONResponse:
-    """A body or parameter that its model refuses: named by its field, without where in the request it stands."""
-    assert isinstance(refused, RequestValidationError)  # noqa: S101 - registered for nothing else
-    errors = [
-        {**error, "loc": () if error["type"] == "json_invalid" else error["loc"][1:]} for error in refused.errors()
-    ]
-    return JSONResponse({"error": describe_errors(errors)}, HTTPStatus.BAD_REQUEST)
-
-
-async def _refuse_unknown(_: Request, refused: Exception) -> JSONResponse:
-    """A path or method that is not there, or a body that is not text."""
-    assert isinstance(refused, HTTPException)  # noqa: S101 - registered for nothing else
-    return JSONResponse({"error": refused.detail}, refused.status_code, headers=refused.headers)
+def openapi() -> dict[str, Any]:
+    """The description of the API, as OpenAPI 3.1."""
+    return new_app().openapi()

@@ -1,4 +1,4 @@
-"""`/accounts/{account}/approvals`: held deletes, as the sets that a person approves or rejects."""
+"""`/v1/accounts/{account}/approvals`: held deletes, as the sets that a person approves or rejects."""
 
 from collections.abc import Iterator
 

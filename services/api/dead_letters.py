@@ -1,4 +1,4 @@
-"""`/dead-letters`: the records that a service could not handle, by name, in pages, and each as a document."""
+"""`/v1/dead-letters`: the records that a service could not handle, by name, in pages, and each as a document."""
 
 import json
 import re

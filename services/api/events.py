@@ -1,4 +1,4 @@
-"""`/events`: what happened, merged by time over several logs, filtered, and read on from a cursor."""
+"""`/v1/events`: what happened, merged by time over several logs, filtered, and read on from a cursor."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict

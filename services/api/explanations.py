@@ -1,4 +1,4 @@
-"""`/accounts/{account}/explanation`: the state of one driver on every target, what a person can do, and its history."""
+"""`/v1/accounts/{account}/explanation`: one driver on every target, what a person can do, and the history."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,9 +1,12 @@
 """`/live` and `/ready`: whether the API answers, can read every store, and which services do not run."""
 
-from services.api.routing import Installed, new_router
+from fastapi import APIRouter
+
+from services.api.routing import Installed
 from services.api.schema import ResponseBody
 
-router = new_router("health")
+router = APIRouter(tags=["health"], generate_unique_id_function=lambda route: route.name)
+"""These paths are the same for every process of the installation, and have no version."""
 
 
 class Live(ResponseBody):

@@ -1,4 +1,4 @@
-"""`/issues`: the problems that are open now, and the retries that people request because of them.
+"""`/v1/issues`: the problems that are open now, and the retries that people request because of them.
 
 A problem is a driver who is parked, or what concerns a whole account at a target or the Portal.
 Issues are read from what the decider stores anyway, so a problem that is over is not listed any more.

@@ -81,6 +81,10 @@ class NothingToPlan(Exception):
     """Nothing is synchronised there; the message says why, and what would help."""
 
 
+class PlanChanged(Exception):
+    """What would be done is not what the person saw."""
+
+
 class RosterUnreadable(Exception):
     """A target's drivers cannot be read, so there is no plan; the message says why."""
 

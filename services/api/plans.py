@@ -1,4 +1,4 @@
-"""`/accounts/{account}/plan`: what a reconciliation would do, and the request to do exactly that."""
+"""`/v1/accounts/{account}/plan`: what a reconciliation would do, and the request to do exactly that."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -18,6 +18,7 @@ from services.api.installation import Installation
 from services.api.naming import NamedTarget, find_stated, only_one
 from services.api.planner import (
     DryRunProgress,
+    PlanChanged,
     Planner,
     Reported,
     RosterUnreadable,
@@ -25,16 +26,13 @@ from services.api.planner import (
     unsaid,
     with_sync_on,
 )
+from services.api.problems import UNEXPECTED, problem_of, to_problem
 from services.api.routing import Installed, KnownAccount, new_router
-from services.api.schema import ByPerson, ResponseBody
+from services.api.schema import ByPerson, Problem, ResponseBody
 from services.decider.read_models import ReconciliationRow
 from services.runtime.context import utc_now
 
 _log = structlog.get_logger()
-
-
-class PlanChanged(Exception):
-    """What would be done is not what the person saw."""
 
 
 _REFUSALS = (NotPermitted, PlanChanged, RosterUnreadable, StoreConflict, StoreFailed, UnknownAccount)
@@ -88,14 +86,14 @@ class PlanLine(ResponseBody):
     """One line of a response that takes long; it has one of these fields.
 
     `progress` and `steps` come as the plan is made, then `plan` or, by target, the `requested` reconciliations as
-    versions of the account. An `error` in one line is the last.
+    versions of the account. A `problem` in one line is the last.
     """
 
     progress: DryRunProgress | None = None
     steps: list[PlannedStep] | None = None
     plan: PlanSummary | None = None
     requested: dict[str, int] | None = None
-    error: str | None = None
+    problem: Problem | None = None
 
 
 class PlanLines(StreamingResponse):
@@ -234,8 +232,8 @@ async def _encoded(lines: AsyncGenerator[PlanLine, None]) -> AsyncIterator[str]:
             async for line in lines:
                 yield line.model_dump_json(exclude_none=True) + "\n"
         except _REFUSALS as refused:
-            yield PlanLine(error=str(refused)).model_dump_json(exclude_none=True) + "\n"
+            yield PlanLine(problem=problem_of(refused)).model_dump_json(exclude_none=True) + "\n"
         except Exception as failure:  # noqa: BLE001 - a response that just breaks off would explain nothing
             _log.exception("plan failed unexpectedly")
             error = f"the plan could not be made (unexpected {type(failure).__name__}); see the log of the services"
-            yield PlanLine(error=error).model_dump_json(exclude_none=True) + "\n"
+            yield PlanLine(problem=to_problem(UNEXPECTED, error)).model_dump_json(exclude_none=True) + "\n"

@@ -1,4 +1,4 @@
-"""`/accounts/{account}/reconciliations/progress`: how far a requested reconciliation, plan or look-up is."""
+"""`/v1/accounts/{account}/reconciliations/progress`: how far a requested reconciliation, plan or look-up is."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""`/accounts/{account}/reconciliations`: request them, and see what they found; `progress` shows how far one is."""
+"""`/v1/accounts/{account}/reconciliations`: request them, and see what they found; `progress` shows how far one is."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field, replace

@@ -1,4 +1,4 @@
-"""`/accounts/{account}/rekeyings`: the drivers to which the Portal's API would give other identifiers."""
+"""`/v1/accounts/{account}/rekeyings`: the drivers to which the Portal's API would give other identifiers."""
 
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, ResponseBody

@@ -1,4 +1,4 @@
-"""`/dead-letters/resubmission` and `/resubmissions`: dead letters that are consumed again, as they were or mended."""
+"""`/v1/dead-letters/resubmission` and `.../resubmissions`: dead letters consumed again, as they were or mended."""
 
 import json
 from base64 import b64decode, b64encode

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends, Request
 
 from domain.account import Account
 from services.accounts.handlers import account_of
+from services.api import V1
 from services.api.installation import Installation
-from services.api.schema import Refusal
+from services.api.schema import Problem
 
 
 async def _installation_of(request: Request) -> Installation:
@@ -29,8 +30,8 @@ KnownAccount = Annotated[Account, Depends(_known_account)]
 def new_router(tag: str, *, prefix: str = "") -> APIRouter:
     """For the routes of one resource. They are complete, so that every application has the same ones as they are."""
     return APIRouter(
-        prefix=prefix,
+        prefix=f"{V1}{prefix}",
         tags=[tag],
-        responses={"default": {"model": Refusal, "description": "Refused; the line says why, and what to do."}},
+        responses={"default": {"model": Problem, "description": "Refused; `detail` says why, and what to do."}},
         generate_unique_id_function=lambda route: route.name,
     )

@@ -28,10 +28,24 @@ class ResponseBody(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
-class Refusal(ResponseBody):
-    """Why a request was refused, in one line."""
+class FieldError(ResponseBody):
+    """What is wrong with one field of a request."""
 
-    error: str
+    field: str
+    detail: str
+
+
+class Problem(ResponseBody):
+    """Why a request was refused, as RFC 9457 has it: `type` leads to a page about the kind, `detail` is one line.
+
+    `errors` are those of single fields, where the request itself is wrong.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
 
 
 def _named(text: str) -> str:
@@ -81,13 +95,18 @@ def parse(text: str | bytes, kind: type[B]) -> B:
 
 def describe_errors(errors: Iterable[Mapping[str, Any]]) -> str:
     """The errors of pydantic in one line: the field first, without pydantic's own words."""
-    lines = []
+    return "; ".join(f"{each.field}: {each.detail}" for each in field_errors(errors))
+
+
+def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """The errors of pydantic, each with its field, without pydantic's own words."""
+    found = []
     for error in errors:
         field = ".".join(str(part) for part in error["loc"]) or "body"
         message = str(error["msg"]).removeprefix("Value error, ")
-        is_word = message[1:2].islower()
-        lines.append(f"{field.replace('_', ' ')}: {message[:1].lower() if is_word else message[:1]}{message[1:]}")
-    return "; ".join(lines)
+        first = message[:1].lower() if message[1:2].islower() else message[:1]
+        found.append(FieldError(field=field.replace("_", " "), detail=f"{first}{message[1:]}"))
+    return found
 
 
 def to_json(value: object) -> Any:  # noqa: ANN401 - JSON

@@ -1,4 +1,4 @@
-"""`/status`, `/progress` and `/accounts/{account}/links`: how accounts stand with their targets, and what waits."""
+"""`/v1/status`, `/v1/progress`, `/v1/accounts/{account}/links`: how accounts stand with targets, and what waits."""
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -276,6 +276,18 @@ class UnmanagedDriver(ResponseBody):
     state: str = "unmanaged"
     reason: str = ""
     detail: str = "no portal driver is linked to it"
+
+
+class ServicesDown(ResponseBody):
+    """A line for each service that does not run, with how to start it."""
+
+    down: list[str]
+
+
+@router.get("/services")
+async def show_services(installation: Installed) -> ServicesDown:
+    """Show which services do not run."""
+    return ServicesDown(down=await installation.readers.call(installation.running.down))
 
 
 @router.get("/progress")

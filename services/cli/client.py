@@ -20,7 +20,7 @@ from rich.prompt import Confirm
 
 from domain.failures import ClearFailure
 from domain.identity import Target
-from services.api import ADDRESS, API_HEADER, PREFIX
+from services.api import ADDRESS, API_HEADER, PREFIX, V1
 from services.cli.printing import err, print_note
 from services.wiring.data_folder import DEFAULT_FOLDER, DataFolder
 
@@ -115,8 +115,8 @@ class Services:
                 self._read(response)
             for text in self._lines(response):
                 line = json.loads(text)
-                if "error" in line:
-                    raise CommandRefused(str(line["error"]))
+                if "problem" in line:
+                    raise CommandRefused(str(line["problem"]["detail"]))
                 yield line
 
     def _ask(
@@ -155,7 +155,7 @@ class Services:
         given = {name: value for name, value in query.items() if value is not None}
         headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
         try:
-            whole = self._base + parse.quote(path) + (f"?{parse.urlencode(given, doseq=True)}" if given else "")
+            whole = self._base + V1 + parse.quote(path) + (f"?{parse.urlencode(given, doseq=True)}" if given else "")
             content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except UnicodeEncodeError:
             raise CommandRefused("an argument is not UTF-8 text") from None
@@ -177,7 +177,7 @@ class Services:
         if _is_success(response):
             return json.loads(answer)
         try:
-            raise CommandRefused(str(json.loads(answer)["error"]))
+            raise CommandRefused(str(json.loads(answer)["detail"]))
         except (ValueError, KeyError, TypeError):
             raise CommandRefused(f"the services answered {response.status}; see their log") from None
 

@@ -81,7 +81,7 @@ def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], 
     found = services.get("/status", account=account)
     letters = (services.get("/dead-letters/count"))["letters"]
     dead = f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`"
-    return found, [*([dead] if letters else []), *(services.get("/ready"))["down"]]
+    return found, [*([dead] if letters else []), *(services.get("/services"))["down"]]
 
 
 def link_pages(services: Services, account: str, state: str, target: str | None) -> Iterator[list[Json]]:

@@ -21,6 +21,7 @@ import httpx
 from rich.progress import Progress
 
 from domain.failures import ClearFailure
+from services.api import V1
 from services.api.app import to_app
 from services.sandbox.comparison import (
     Comparison,
@@ -176,11 +177,11 @@ class Stage:
 
     async def get(self, path: str, **query: str | int) -> Any:  # noqa: ANN401 - JSON
         """Ask for something."""
-        return (await self._client.get(path, params=query)).raise_for_status().json()
+        return (await self._client.get(V1 + path, params=query)).raise_for_status().json()
 
     async def post(self, path: str, body: Json) -> Any:  # noqa: ANN401 - JSON
         """Have something done."""
-        return (await self._client.post(path, json=body)).raise_for_status().json()
+        return (await self._client.post(V1 + path, json=body)).raise_for_status().json()
 
 
 def _to_reason(event: Json) -> Json:

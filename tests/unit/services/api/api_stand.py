@@ -14,6 +14,7 @@ from domain.account import Mode
 from domain.identity import AccountId, Target, scan_stream
 from domain.outcomes import RosterScanned
 from domain.store import DeadLetter, Resubmission, Store, Unit
+from services.api import V1
 from services.api.app import to_app
 from services.api.installation import RunningServices
 from services.runtime.service import Service
@@ -41,17 +42,17 @@ class ApiStand:
     async def get(self, path: str, **query: str | list[str]) -> httpx.Response:
         """What the application answers."""
         async with self._client() as client:
-            return await client.get(path, params=query)
+            return await client.get(_to_url(path), params=query)
 
     async def post(self, path: str, body: Mapping[str, object]) -> httpx.Response:
         """What the application answers when something is to be done."""
         async with self._client() as client:
-            return await client.post(path, json=body)
+            return await client.post(_to_url(path), json=body)
 
     async def send(self, path: str, content: bytes | AsyncIterator[bytes]) -> httpx.Response:
         """What the application answers to these bytes as JSON."""
         async with self._client() as client:
-            return await client.post(path, content=content, headers={"content-type": "application/json"})
+            return await client.post(_to_url(path), content=content, headers={"content-type": "application/json"})
 
     def look_at(self, running: RunningServices) -> None:
         """Let these be the services that run."""
@@ -129,6 +130,11 @@ class ApiStand:
     def _client(self) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://driverlink")
+
+
+def _to_url(path: str) -> str:
+    """Where a resource is; health and the page of problems belong to every version."""
+    return path if path in ("/live", "/ready", "/problems") else V1 + path
 
 
 def letter(position: int = 1, body: bytes = GOOD.state, **said: str | int | list[list[str]]) -> DeadLetter:

@@ -175,7 +175,7 @@ async def test_an_unknown_letter_is_not_found(stand: ApiStand) -> None:
         await stand.post("/dead-letters/resubmission", {"name": name(2)}),
         await stand.post("/dead-letters/discard", {"name": name(2)}),
     ):
-        assert (answer.status_code, name(2) in answer.json()["error"]) == (404, True)
+        assert (answer.status_code, name(2) in answer.json()["detail"]) == (404, True)
 
 
 BAD_NAMES = (
@@ -203,7 +203,7 @@ async def test_what_is_not_a_name_is_refused(stand: ApiStand, bad: str) -> None:
         await stand.post("/dead-letters/discard", {"name": bad}),
     ]
     assert [answer.status_code for answer in answers] == [400] * 4
-    assert {answer.json()["error"].endswith("`driverlink dead-letters list` prints them") for answer in answers} == {
+    assert {answer.json()["detail"].endswith("`driverlink dead-letters list` prints them") for answer in answers} == {
         True
     }
 
@@ -217,7 +217,7 @@ async def test_an_unknown_service_is_named_with_those_that_there_are(stand: ApiS
         await stand.post("/dead-letters/resubmissions", {"service": "gossip"}),
     ):
         assert answer.status_code == 400
-        assert answer.json()["error"] == (
+        assert answer.json()["detail"] == (
             "there is no service 'gossip'; there are: accounts, intake, decider, projector-driveri, projector-motive"
         )
 

@@ -41,14 +41,14 @@ async def test_what_cannot_stand_in_a_field_is_refused_in_words(
     stand: ApiStand, field: str, text: str, words: str
 ) -> None:
     status, answer = await stated(stand, "create", "417", **{**JANE, field: text})
-    assert (status, answer["error"][: len(words)]) == (400, words)
+    assert (status, answer["detail"][: len(words)]) == (400, words)
     assert (await stated(stand, "delete", "417"))[0] == 404
 
 
 @pytest.mark.parametrize("driver", ["4,550", "12-\u200bMar", "=A1", "#N/A", "x" * 205])
 async def test_an_id_that_no_list_may_state_is_refused(stand: ApiStand, driver: str) -> None:
     status, answer = await stated(stand, "create", driver, **JANE)
-    assert (status, answer["error"].startswith("driver")) == (400, True), answer
+    assert (status, answer["detail"].startswith("driver")) == (400, True), answer
 
 
 async def test_what_is_only_dressed_or_unseen_is_cleaned(stand: ApiStand) -> None:
@@ -83,4 +83,4 @@ async def test_lines_of_a_list_are_cleaned_too(stand: ApiStand) -> None:
 @pytest.mark.parametrize("person", ["", "\u200b", "ja\0ne", "jane\x1b[2J"])
 async def test_a_person_without_a_name_that_can_be_stored_is_refused(stand: ApiStand, person: str) -> None:
     answer = await stand.post("/accounts/acme/sync", {"by": person, "on": True})
-    assert (answer.status_code, answer.json()["error"].startswith("by: ")) == (400, True)
+    assert (answer.status_code, answer.json()["detail"].startswith("by: ")) == (400, True)

@@ -31,7 +31,7 @@ async def test_a_body_that_is_too_large_is_refused(
 ) -> None:
     monkeypatch.setattr(app, "LARGEST_BODY", 1000)
     answer = await stand.send("/accounts", b" " * 2000 if is_declared else in_chunks())
-    assert (answer.status_code, list(answer.json())) == (413, ["error"])
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems#too-large")
     assert (await stand.send("/accounts", b" " * 1000)).status_code == 400
 
 
@@ -47,11 +47,16 @@ async def test_what_nothing_foresaw_is_one_line_and_says_whose_it_is(stand: ApiS
     store.commit(unit)
     answer = await stand.get("/accounts")
     assert (answer.status_code, answer.headers[API_HEADER]) == (500, "1")
-    assert answer.json() == {"error": "the services failed unexpectedly; see their log"}
+    assert answer.json() == {
+        "type": "/problems#unexpected",
+        "title": "The services failed unexpectedly",
+        "status": 500,
+        "detail": "the services failed unexpectedly; see their log",
+    }
 
 
 async def test_a_body_that_is_no_json_is_said_to_be_none(stand: ApiStand) -> None:
-    assert (await stand.send("/accounts", b"{")).json()["error"] == "body: JSON decode error"
+    assert (await stand.send("/accounts", b"{")).json()["detail"] == "body: JSON decode error"
 
 
 ACCOUNT: Json = {"account": "beta", "tier": "standard", "master_user": "jane"}
@@ -60,7 +65,7 @@ ACCOUNT: Json = {"account": "beta", "tier": "standard", "master_user": "jane"}
 @pytest.mark.parametrize("manager", ["a\0b", "a\x1b[31mb", "\u200b"])
 async def test_an_account_manager_is_named_as_everybody_is(stand: ApiStand, manager: str) -> None:
     answer = await stand.post("/accounts", {**ACCOUNT, "account_manager": manager})
-    assert (answer.status_code, answer.json()["error"][:15]) == (400, "account manager")
+    assert (answer.status_code, answer.json()["detail"][:15]) == (400, "account manager")
 
 
 async def test_an_account_manager_is_the_same_in_every_form_of_the_name(stand: ApiStand) -> None:
@@ -73,7 +78,7 @@ async def test_a_list_with_a_field_that_there_is_not_is_refused(stand: ApiStand)
     line = {"line": 1, "driver": "417", "profile": {"first_name": "Jane", "last_name": "Doe", "e_mail": "j@x.example"}}
     for review in (True, False):
         answer = await stand.post("/accounts/acme/lists", {"lines": [line], "review": review})
-        assert (answer.status_code, answer.json()["error"][:21]) == (400, "unknown field e_mail;")
+        assert (answer.status_code, answer.json()["detail"][:21]) == (400, "unknown field e_mail;")
 
 
 @pytest.mark.parametrize(
@@ -81,4 +86,4 @@ async def test_a_list_with_a_field_that_there_is_not_is_refused(stand: ApiStand)
 )
 async def test_a_judged_list_holds_nothing_that_no_store_takes(stand: ApiStand, judged: Json) -> None:
     answer = await stand.post("/accounts/acme/lists/judgement", judged)
-    assert (answer.status_code, "must not hold control characters" in answer.json()["error"]) == (400, True)
+    assert (answer.status_code, "must not hold control characters" in answer.json()["detail"]) == (400, True)

@@ -55,7 +55,7 @@ async def test_what_is_not_there_cannot_be_asked_for(
     stand: ApiStand, query: dict[str, str], status: int, told: str
 ) -> None:
     answer = await stand.get("/issues", **query)
-    assert (answer.status_code, answer.json()["error"].startswith(told)) == (status, True)
+    assert (answer.status_code, answer.json()["detail"].startswith(told)) == (status, True)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ async def test_a_retry_says_at_how_many_links_it_looks_again(
 async def test_a_retry_that_would_do_nothing_is_refused(stand: ApiStand, body: Json, status: int, told: str) -> None:
     await stand.set_some_aside()
     answer = await stand.post("/accounts/acme/retry", {"by": "jane", **body})
-    assert (answer.status_code, answer.json()["error"].startswith(told)) == (status, True), answer.text
+    assert (answer.status_code, answer.json()["detail"].startswith(told)) == (status, True), answer.text
     assert asked(stand) == []
 
 
 async def test_a_retry_of_an_account_that_is_not_there_is_refused(stand: ApiStand) -> None:
     answer = await stand.post("/accounts/nobody/retry", {"by": "jane"})
-    assert (answer.status_code, answer.json()["error"].startswith("there is no account nobody")) == (404, True)
+    assert (answer.status_code, answer.json()["detail"].startswith("there is no account nobody")) == (404, True)
 
 
 async def test_an_id_that_several_drivers_have_is_refused_with_their_ids(stand: ApiStand) -> None:
@@ -108,7 +108,7 @@ async def test_an_id_that_several_drivers_have_is_refused_with_their_ids(stand: 
         await stand.post("/accounts/acme/drivers", body)
     stand.step()
     answer = await stand.post("/accounts/acme/retry", {"by": "jane", "driver": "D7"})
-    assert (answer.status_code, answer.json()["error"]) == (
+    assert (answer.status_code, answer.json()["detail"]) == (
         400,
         "D7 may be any of these, ask again with the Portal's id: 7, 8",
     )
@@ -119,7 +119,7 @@ async def test_nothing_is_retried_while_sync_is_off(stand: ApiStand) -> None:
     await stand.post("/accounts/acme/sync", {"by": "jane", "on": False})
     stand.step()
     answer = await stand.post("/accounts/acme/retry", {"by": "jane"})
-    assert (answer.status_code, answer.json()["error"]) == (
+    assert (answer.status_code, answer.json()["detail"]) == (
         409,
         "Sync Drivers is off: nothing is decided or sent. "
         "The Master User, jane, can turn it on: `driverlink sync on acme --as PERSON`.",

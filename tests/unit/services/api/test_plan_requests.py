@@ -102,9 +102,13 @@ async def test_a_target_whose_mode_is_off_is_left_out(stand: ApiStand) -> None:
 async def test_a_roster_that_cannot_be_read_is_reported_in_the_response(stand: ApiStand, twins: Twins) -> None:
     await add(stand)
     twins[Target.MOTIVE].breaks_off = (0, Unavailable(reason=Reason.DOWN, detail="it answers 503"))
-    assert told(await stand.get("/accounts/acme/plan", target="motive")) == [
-        {"error": "the roster of acme on motive cannot be read: it answers 503"}
-    ]
+    (line,) = told(await stand.get("/accounts/acme/plan", target="motive"))
+    assert line["problem"] == {
+        "type": "/problems#roster-unreadable",
+        "title": "A target's roster cannot be read",
+        "status": 409,
+        "detail": "the roster of acme on motive cannot be read: it answers 503",
+    }
 
 
 async def test_an_account_that_cannot_be_reached_is_reported_in_the_response(
@@ -116,7 +120,7 @@ async def test_an_account_that_cannot_be_reached_is_reported_in_the_response(
     await add(stand)
     monkeypatch.setattr(ProjectorApp, "reach", reach)
     (line,) = told(await stand.get("/accounts/acme/plan"))
-    assert line == {"error": "the roster of acme on driveri cannot be read: acme is not connected"}
+    assert line["problem"]["detail"] == "the roster of acme on driveri cannot be read: acme is not connected"
 
 
 async def test_a_plan_that_fails_unexpectedly_ends_with_a_line_that_says_so(
@@ -127,9 +131,10 @@ async def test_a_plan_that_fails_unexpectedly_ends_with_a_line_that_says_so(
 
     await add(stand)
     monkeypatch.setattr(ProjectorApp, "reach", reach)
-    assert told(await stand.get("/accounts/acme/plan")) == [
-        {"error": "the plan could not be made (unexpected ZeroDivisionError); see the log of the services"}
-    ]
+    (line,) = told(await stand.get("/accounts/acme/plan"))
+    assert line["problem"]["detail"] == (
+        "the plan could not be made (unexpected ZeroDivisionError); see the log of the services"
+    )
 
 
 async def test_a_plan_without_a_temporary_folder_says_what_would_help(
@@ -138,7 +143,9 @@ async def test_a_plan_without_a_temporary_folder_says_what_would_help(
     await add(stand)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     (line,) = told(await stand.get("/accounts/acme/plan"))
-    assert line["error"].startswith("no folder for a dry run can be made (No such file or directory): let TMPDIR")
+    assert line["problem"]["detail"].startswith(
+        "no folder for a dry run can be made (No such file or directory): let TMPDIR"
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,7 +162,7 @@ async def test_what_cannot_be_planned_is_refused(
 ) -> None:
     await add(stand)
     answer = await stand.get("/accounts/acme/plan", **query)
-    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert (answer.status_code, answer.json()["detail"]) == (status, error)
 
 
 async def test_a_plan_with_every_mode_off_is_refused(stand: ApiStand) -> None:
@@ -163,7 +170,7 @@ async def test_a_plan_with_every_mode_off_is_refused(stand: ApiStand) -> None:
     for target in Target:
         await stand.set_mode("acme", target, Mode.OFF)
     answer = await stand.get("/accounts/acme/plan")
-    assert (answer.status_code, answer.json()["error"]) == (
+    assert (answer.status_code, answer.json()["detail"]) == (
         409,
         "the mode of acme for driveri and motive is off, so there is nothing to plan; "
         "see `driverlink accounts mode --help`",
@@ -191,10 +198,10 @@ async def test_applying_a_plan_that_is_another_by_now_does_nothing(stand: ApiSta
     twins[Target.DRIVERI].drivers.put(ObservedDriver(key=Key("D1"), active=True, profile={}))
     (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": seen["digest"]}))
     _, now = await plan(stand)
-    assert line == {
-        "error": f"the plan of acme is {now['digest']} by now, not {seen['digest']}, so nothing was done; "
+    assert line["problem"]["detail"] == (
+        f"the plan of acme is {now['digest']} by now, not {seen['digest']}, so nothing was done; "
         "look at it again: `driverlink plan acme`"
-    }
+    )
     assert asked(stand) == []
 
 
@@ -202,7 +209,7 @@ async def test_the_hash_of_one_target_is_none_of_all(stand: ApiStand) -> None:
     await add(stand)
     _, of_one = await plan(stand, target="driveri")
     (line,) = told(await stand.post("/accounts/acme/plan", {"by": "jane", "plan": of_one["digest"]}))
-    assert "error" in line
+    assert "problem" in line
     assert asked(stand) == []
 
 
@@ -259,8 +266,8 @@ async def test_two_who_apply_the_same_plan_at_once_apply_it_once(stand: ApiStand
     body = {"by": "jane", "plan": end["digest"]}
     answers = await asyncio.gather(*(stand.post("/accounts/acme/plan", body) for _ in range(2)))
     lines = sorted((told(answer)[-1] for answer in answers), key=str)
-    assert [[*line] for line in lines] == [["error"], ["requested"]]
-    assert "another reconciliation of acme was requested meanwhile" in lines[0]["error"]
+    assert [[*line] for line in lines] == [["problem"], ["requested"]]
+    assert "another reconciliation of acme was requested meanwhile" in lines[0]["problem"]["detail"]
     assert [type(each) for each in asked(stand)] == [ReconciliationRequested, ReconciliationRequested, SyncTurnedOn]
 
 
@@ -271,5 +278,7 @@ async def test_a_plan_that_is_being_applied_is_not_requested_again(stand: ApiSta
     await stand.post("/accounts/acme/plan", body)
     before = asked(stand)
     (line,) = told(await stand.post("/accounts/acme/plan", body))
-    assert line["error"].startswith(f"the plan {end['digest']} of acme is being applied already on driveri and motive")
+    assert line["problem"]["detail"].startswith(
+        f"the plan {end['digest']} of acme is being applied already on driveri and motive"
+    )
     assert asked(stand) == before

@@ -102,7 +102,7 @@ async def test_a_reconciliation_that_names_nothing_is_refused(
 ) -> None:
     await stand.set_some_aside()
     answer = await stand.post("/accounts/acme/reconciliations", {"by": "jane", **body})
-    assert (answer.status_code, answer.json()["error"].startswith(told)) == (status, True), answer.text
+    assert (answer.status_code, answer.json()["detail"].startswith(told)) == (status, True), answer.text
     assert asked(stand) == []
 
 
@@ -112,7 +112,7 @@ async def test_while_sync_is_off_a_reconciliation_is_refused_before_the_decider_
     await stand.set_some_aside()
     await stand.post("/accounts/acme/sync", {"by": "jane", "on": False})
     answer = await stand.post("/accounts/acme/reconciliations", {"by": "jane"})
-    assert (answer.status_code, answer.json()["error"], asked(stand)) == (409, OFF, [])
+    assert (answer.status_code, answer.json()["detail"], asked(stand)) == (409, OFF, [])
 
 
 async def test_while_no_calls_are_made_a_reconciliation_is_refused(stand: ApiStand) -> None:
@@ -120,8 +120,8 @@ async def test_while_no_calls_are_made_a_reconciliation_is_refused(stand: ApiSta
     report(stand, BreakerOpened, 1, reason="credentials", detail="answered 401")
     decide(stand)
     answer = await stand.post("/accounts/acme/reconciliations", {"by": "jane", "target": "driveri"})
-    assert (answer.status_code, answer.json()["error"].startswith(REFUSED)) == (409, True)
-    assert answer.json()["error"].endswith("Check the credentials: `driverlink accounts connect acme driveri`.")
+    assert (answer.status_code, answer.json()["detail"].startswith(REFUSED)) == (409, True)
+    assert answer.json()["detail"].endswith("Check the credentials: `driverlink accounts connect acme driveri`.")
     assert (await requested(stand))["left_out"].keys() == {"driveri"}
 
 
@@ -216,7 +216,7 @@ async def test_what_is_not_there_cannot_be_asked_for(
 ) -> None:
     await stand.set_some_aside()
     answer = await stand.get(f"/accounts/acme/reconciliations{path}", **query)
-    assert (answer.status_code, answer.json()["error"].startswith(told)) == (400, True), answer.text
+    assert (answer.status_code, answer.json()["detail"].startswith(told)) == (400, True), answer.text
 
 
 @pytest.mark.parametrize(("at", "status"), [("02:30", 200), ("", 200), ("2:30", 400), ("24:00", 400), ("02:30\n", 200)])

@@ -34,7 +34,7 @@ async def mend(stand: ApiStand, document: Mapping[str, object], position: int = 
     """Submit a letter as this document says; why it is refused, if it is."""
     body = {"name": name(position), "mended": json.dumps(document)}
     answer = await stand.post("/dead-letters/resubmission", body)
-    return "" if answer.is_success else str(answer.json()["error"])
+    return "" if answer.is_success else str(answer.json()["detail"])
 
 
 async def test_a_letter_is_submitted_as_it_was_and_nothing_else_changes(stand: ApiStand) -> None:
@@ -125,7 +125,7 @@ async def test_what_is_not_a_document_is_refused(stand: ApiStand, text: str) -> 
     stand.keep(letter(7))
     answer = await stand.post("/dead-letters/resubmission", {"name": name(7), "mended": text})
     assert (answer.status_code, stand.submitted()) == (400, [])
-    assert answer.json()["error"].startswith("what is mended cannot be taken: ")
+    assert answer.json()["detail"].startswith("what is mended cannot be taken: ")
 
 
 @pytest.mark.parametrize("missing", ["name", "id", "type", "sequence", "body"])

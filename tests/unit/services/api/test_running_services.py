@@ -141,7 +141,7 @@ async def test_a_dead_letter_that_waits_for_a_service_that_does_not_run_is_answe
     assert (await stand.get("/dead-letters/outcome", name=name(7))).json()["became"] == "waiting"
     processes.now = PATIENCE + 1.0
     answer = await stand.get("/dead-letters/outcome", name=name(7))
-    assert (answer.status_code, answer.json()) == (503, {"error": DECIDER_IS_DOWN})
+    assert (answer.status_code, answer.json()["detail"]) == (503, DECIDER_IS_DOWN)
 
 
 async def progress(stand: ApiStand) -> Json:

@@ -1,0 +1,198 @@
+"""What a request can be refused for: one table of kinds, their problem details (RFC 9457), and the page of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+
+from domain.account import NotPermitted
+from domain.ports import CredentialsUnreadable
+from domain.store import StoreConflict, StoreFailed
+from services.accounts.handlers import UnknownAccount
+from services.api import API_HEADER, dead_letters, events, issues, planner, reconciliations
+from services.api.installation import ServiceDown
+from services.api.schema import FieldError, Malformed, Problem, field_errors
+from services.intake.handlers import SnapshotRefused, UnknownDriver
+from services.intake.rekeying import ReKeyingHeld
+
+PAGE = "/problems"
+"""Where the API serves the page of all kinds; it is the same as `docs/reference/problems.md`."""
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemKind:
+    """A kind of refusal: its anchor on the page, its title, its status, and what a caller can do about it."""
+
+    slug: str
+    title: str
+    status: HTTPStatus
+    advice: str
+
+    @property
+    def type(self) -> str:
+        """The URI reference by which clients tell kinds apart."""
+        return f"{PAGE}#{self.slug}"
+
+
+def _kind(slug: str, title: str, status: int, advice: str) -> ProblemKind:
+    return ProblemKind(slug=slug, title=title, status=HTTPStatus(status), advice=advice)
+
+
+_READ_AGAIN = "Read the state again, and repeat the request if it still makes sense."
+_LATER = "The service may be restarting: repeat the request later, with the same `Idempotency-Key` if it is a command."
+
+INVALID_REQUEST = _kind(
+    "invalid-request",
+    "The request is not as it should be",
+    400,
+    "Change the fields that `errors` names; the same request is refused again.",
+)
+NOT_FOUND = _kind("not-found", "There is no such path", 404, "See the paths in `/v1/openapi.json`.")
+WRONG_METHOD = _kind(
+    "wrong-method", "The path does not take this method", 405, "The `Allow` header names those it takes."
+)
+TOO_LARGE = _kind("too-large", "The request is too large", 413, "Send it in parts.")
+UNEXPECTED = _kind(
+    "unexpected", "The services failed unexpectedly", 500, "The log of the services has the reason; report it."
+)
+
+KINDS: Mapping[type[Exception], ProblemKind] = {
+    Malformed: INVALID_REQUEST,
+    RequestValidationError: INVALID_REQUEST,
+    events.BadCursor: _kind(
+        "invalid-cursor", "The cursor is of other logs", 400, "Begin without a cursor, or with the same `log`."
+    ),
+    dead_letters.BadName: _kind(
+        "invalid-letter", "This is not the name of a dead letter", 400, "Take names from `GET /v1/dead-letters`."
+    ),
+    NotPermitted: _kind(
+        "not-permitted",
+        "The person or the account may not do this",
+        403,
+        "`detail` says who may, or what has to happen first.",
+    ),
+    UnknownAccount: _kind("unknown-account", "There is no such account", 404, "`GET /v1/accounts` lists all accounts."),
+    UnknownDriver: _kind(
+        "unknown-driver", "There is no such driver", 404, "Use the Portal's id, a RefID or a Driveri DriverID."
+    ),
+    dead_letters.UnknownLetter: _kind(
+        "unknown-letter",
+        "There is no such dead letter",
+        404,
+        "It was handled or discarded, or never was there: list dead letters again.",
+    ),
+    SnapshotRefused: _kind(
+        "snapshot-refused",
+        "The list cannot be accepted as a full snapshot",
+        409,
+        "`detail` says why, and what confirms that the list is right.",
+    ),
+    ReKeyingHeld: _kind(
+        "rekeying-held", "The list would give drivers other identifiers", 409, "A person has to approve the re-keying."
+    ),
+    planner.PlanChanged: _kind(
+        "plan-changed", "What would be done is not what was shown", 409, "Look at the plan again, and apply that one."
+    ),
+    planner.RosterUnreadable: _kind(
+        "roster-unreadable", "A target's roster cannot be read", 409, "`detail` says which target, and why."
+    ),
+    StoreConflict: _kind("conflict", "Somebody else changed the same thing meanwhile", 409, _READ_AGAIN),
+    issues.NothingToRetry: _kind(
+        "nothing-to-retry", "Nothing can be retried", 409, "`detail` says why, and what would help."
+    ),
+    planner.NothingToPlan: _kind(
+        "nothing-to-plan", "There is nothing to plan", 409, "`detail` says why, and what would help."
+    ),
+    reconciliations.NothingToReconcile: _kind(
+        "nothing-to-reconcile", "Nothing can be reconciled", 409, "`detail` says why, and what would help."
+    ),
+    CredentialsUnreadable: _kind(
+        "credentials-unreadable", "The stored credentials cannot be read", 409, "Check the services' secret key."
+    ),
+    ServiceDown: _kind(
+        "service-down", "A service that is needed does not run", 503, "Start the service that `detail` names."
+    ),
+    StoreFailed: _kind("store-failed", "A store cannot be used", 503, _LATER),
+}
+"""The kind of each exception that refuses a request, or of the first of its classes that has one."""
+
+_BY_STATUS = {kind.status: kind for kind in (NOT_FOUND, WRONG_METHOD, TOO_LARGE)}
+
+
+def all_kinds() -> list[ProblemKind]:
+    """Every kind, once, by status and name."""
+    known = {kind.slug: kind for kind in (*KINDS.values(), *_BY_STATUS.values(), UNEXPECTED)}
+    return sorted(known.values(), key=lambda kind: (kind.status, kind.slug))
+
+
+def to_problem(kind: ProblemKind, detail: str, errors: Iterable[FieldError] | None = None) -> Problem:
+    """The problem details of a refusal of this kind."""
+    return Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        errors=None if errors is None else list(errors),
+    )
+
+
+def problem_of(refused: Exception) -> Problem:
+    """The problem details of an exception of `KINDS`."""
+    return to_problem(next(KINDS[each] for each in type(refused).__mro__ if each in KINDS), str(refused))
+
+
+def to_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A problem as the whole response."""
+    return JSONResponse(problem.model_dump(exclude_none=True), problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def refuse(_: Request, refused: Exception) -> JSONResponse:
+    """What an exception of `KINDS` is answered with."""
+    return to_response(problem_of(refused))
+
+
+async def refuse_malformed(_: Request, refused: Exception) -> JSONResponse:
+    """A body or parameter that its model refuses: named by its field, without where in the request it stands."""
+    assert isinstance(refused, RequestValidationError)  # noqa: S101 - registered for nothing else
+    found = field_errors(_located(error) for error in refused.errors())
+    detail = "; ".join(f"{each.field}: {each.detail}" for each in found)
+    return to_response(to_problem(INVALID_REQUEST, detail, found))
+
+
+def _located(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**error, "loc": () if error["type"] == "json_invalid" else error["loc"][1:]}
+
+
+async def refuse_unknown(_: Request, refused: Exception) -> JSONResponse:
+    """A path or method that is not there, or a body that is too large or not text."""
+    assert isinstance(refused, HTTPException)  # noqa: S101 - registered for nothing else
+    kind = _BY_STATUS.get(HTTPStatus(refused.status_code), INVALID_REQUEST)
+    problem = to_problem(kind, str(refused.detail))
+    return to_response(problem.model_copy(update={"status": refused.status_code}), refused.headers)
+
+
+async def refuse_unexpected(_: Request, __: Exception) -> JSONResponse:
+    """Whose response it is, is said here: what nothing foresaw is answered outside `Edge`, and then logged."""
+    problem = to_problem(UNEXPECTED, "the services failed unexpectedly; see their log")
+    return to_response(problem, {API_HEADER: "1"})
+
+
+async def show_problems(_: Request) -> HTMLResponse:
+    """The page to which the `type` of every problem leads."""
+    parts = [
+        f'<h2 id="{kind.slug}">{kind.slug}</h2>'
+        f"<p>{kind.status.value} &middot; {escape(kind.title)}.</p><p>{escape(kind.advice)}</p>"
+        for kind in all_kinds()
+    ]
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Problems</title><h1>Problems</h1>{"".join(parts)}'
+    )
+    return HTMLResponse(page)
