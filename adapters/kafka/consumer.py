@@ -5,14 +5,18 @@ so it acknowledges nothing, parses and decodes nothing, and each exception that 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.consumer import consumer as library
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.fetch import FetchRequest
 from faststream.kafka import KafkaBroker
 from faststream.kafka import TopicPartition as FastStreamPartition
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
@@ -23,6 +27,8 @@ from adapters.kafka.cloud_events import ConsumerRecord, tolerate_header_names
 from adapters.kafka.connection import KafkaAccess, StreamsFailed, explained
 from adapters.kafka.streams import AssignmentHandler, RebalanceListener, StreamFetcher
 from adapters.kafka.topics import Epochs, Namespace, NoEpochs
+
+T = TypeVar("T")
 
 Failed = Callable[[BaseException], None]
 
@@ -90,6 +96,7 @@ class _Log:
 def to_broker(access: KafkaAccess, failed: Failed) -> KafkaBroker:
     """A broker that only consumes; it connects when it is started."""
     tolerate_header_names()
+    library.Fetcher = SessionFetcher
     return KafkaBroker(
         access.servers,
         security=access.to_security(),
@@ -152,6 +159,112 @@ class _EagerSubscriber(BatchSubscriber):
         """What was fetched, as soon as there is something."""
         fetched = await consumer.getmany(timeout_ms=_POLL, max_records=_BATCH)
         return tuple(chain.from_iterable(fetched.values()))
+
+
+_WITH_SESSIONS: Final = 7
+"""The first version of the request that knows of sessions."""
+
+_LAST_EPOCH: Final = 2**31 - 1
+
+Fetches = Mapping[tuple[str, int], tuple[int, int, int]]
+"""By topic and number of the partition: the number, the offset to go on from, and the most bytes."""
+
+
+class FetchSession:
+    """What a broker remembers of our last fetch, so that the next one names only what is otherwise.
+
+    The library knows no sessions: it names every partition in each request, and the broker answers for each of them,
+    which takes longer than all that is done for the few records of an answer.
+    Source: KIP-227, "Introduce Incremental FetchRequests to Increase Partition Scalability".
+    """
+
+    def __init__(self) -> None:
+        self._id = 0
+        self._epoch = 0
+        self._named: Fetches = {}
+        self._is_awaited = False
+
+    def begin(self, wanted: Fetches) -> tuple[int, int, Fetches, Sequence[tuple[str, int]]]:
+        """The id and the epoch of a fetch of all of these, those to name, and those to fetch no more.
+
+        All are named where there is no session yet, or the fetch before has had no answer. `wanted` has to stay as is.
+        """
+        if self._is_awaited:
+            self._epoch = 0
+        known = self._named if self._epoch else {}
+        self._named, self._is_awaited = wanted, True
+        named = {place: each for place, each in wanted.items() if known.get(place) != each}
+        return self._id, self._epoch, named, [place for place in known if place not in wanted]
+
+    def answered(self, session_id: int, error: int) -> None:
+        """Go on in the session, unless the broker has forgotten it, or keeps none."""
+        self._is_awaited = False
+        if error:
+            self._epoch = 0
+        elif self._epoch:
+            self._epoch = self._epoch + 1 if self._epoch < _LAST_EPOCH else 1
+        else:
+            self._id, self._epoch = session_id, 1 if session_id else 0
+
+
+class SessionRequest(FetchRequest):  # type: ignore[misc] # the library has no types
+    """A fetch that is sent within a session."""
+
+    def __init__(self, whole: FetchRequest, session: FetchSession) -> None:
+        self.__dict__.update(whole.__dict__)
+        self._session = session
+
+    def build(self, request_struct_class: Any) -> Any:  # noqa: ANN401 - the library's structure of one version
+        """The request in a version of the protocol."""
+        if request_struct_class.API_VERSION < _WITH_SESSIONS:
+            return super().build(request_struct_class)
+        wanted = {(topic, each[0]): each for topic, partitions in self.topics for each in partitions}
+        session_id, epoch, named, forgotten = self._session.begin(wanted)
+        made = FetchRequest(
+            self._max_wait_ms,
+            self._min_bytes,
+            self._max_bytes,
+            self._isolation_level,
+            _by_topic((topic, each) for (topic, _), each in named.items()),
+            rack_id=self._rack_id,
+        ).build(request_struct_class)
+        made.session_id, made.session_epoch = session_id, epoch
+        made.forgotten_topics_data = _by_topic(forgotten)
+        made.RESPONSE_TYPE = _Answers(request_struct_class.RESPONSE_TYPE, self._session)
+        return made
+
+
+class _Answers:
+    """How the library reads the answer to a request, which the session learns from."""
+
+    def __init__(self, form: Any, session: FetchSession) -> None:  # noqa: ANN401 - the library's structure of one version
+        self._form = form
+        self._session = session
+
+    def decode(self, data: Any) -> Any:  # noqa: ANN401 - the library's signature
+        """The answer."""
+        answer = self._form.decode(data)
+        self._session.answered(answer.session_id, answer.error_code)
+        return answer
+
+
+def _by_topic(places: Iterable[tuple[str, T]]) -> list[tuple[str, list[T]]]:
+    topics: dict[str, list[T]] = defaultdict(list)
+    for topic, each in places:
+        topics[topic].append(each)
+    return [*topics.items()]
+
+
+class SessionFetcher(Fetcher):  # type: ignore[misc] # the library has no types
+    """The library's fetcher, with a session for each broker."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the library's signature
+        super().__init__(*args, **kwargs)
+        self._sessions: dict[int, FetchSession] = defaultdict(FetchSession)
+
+    async def _proc_fetch_request(self, assignment: Any, node_id: int, request: FetchRequest) -> Any:  # noqa: ANN401 - the library's signature
+        request = SessionRequest(request, self._sessions[node_id])
+        return await super()._proc_fetch_request(assignment, node_id, request)
 
 
 async def _unparsed(messages: Sequence[ConsumerRecord]) -> KafkaMessage:
