@@ -19,8 +19,8 @@ import httpx
 
 from adapters.http.response import OF_A_TARGET, AnswerLimits, in_time, read_whole
 
-KEPT: Final = 5.0
-"""Seconds for which an unused connection is kept: by then the vendor may have closed it."""
+KEPT: Final = 4.0
+"""Seconds for which an unused connection is kept: less than the five after which many servers close it."""
 
 _ONE: Final = httpx.Limits(max_connections=1)
 _PORTS: Final = range(1, 65_536)

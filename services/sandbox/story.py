@@ -74,8 +74,10 @@ def to_scenes(
     Driveri.
     """
     cast = _cast(fleet.there, set(settled))
-    if len(cast) < deletes + 6 or not unmanaged:
-        raise NoCast("the fleet has too few drivers in sync, or no unmanaged driver in Driveri, for the story")
+    if len(cast) < deletes + 6:
+        raise NoCast(f"the story needs {deletes + 6} drivers in sync on both targets, and the fleet has {len(cast)}")
+    if not unmanaged:
+        raise NoCast("the story needs an unmanaged driver in Driveri, and the fleet has none")
     updated, renamed, relinked, one, other, leaver, *many = cast
     ids = {driver: fleet.there[driver]["driveri_driver_id"] for driver in (one, other)}
     masses = many[:deletes]

@@ -8,11 +8,9 @@ from adapters.kafka.topics import Namespace, ends
 from domain.identity import Target
 from domain.store import FILLED, Resubmission, Row, Store, StoreFailed
 from services.api.installation import Installation
-from services.decider.read_models import Look, RunningReconciliation
-from services.projector.breaker import Breakers
+from services.decider.read_models import Look, RetryRow, RunningReconciliation
 from services.projector.read_models import DeliveryRow, LookUp
-from services.projector.roster import Freshness
-from services.projector.scans import Scans
+from services.projector.scans import ScanSchedule
 from services.runtime.context import Assignment, utc_now
 from services.runtime.service import Service
 from services.wiring.distributed import to_kafka_access
@@ -84,7 +82,7 @@ class Backlog:
 
     def _in_hand(self, name: str, store: Store) -> int:
         if name == self._installation.decider_service.name:
-            return _counted(store, Look, RunningReconciliation, Resubmission)
+            return _counted(store, Look, RetryRow, RunningReconciliation, Resubmission)
         due = 0
         for target, app in self._installation.projectors.items():
             if app.service.name == name:
@@ -93,8 +91,8 @@ class Backlog:
 
 
 def _scans_due(store: Store, target: Target) -> int:
-    breakers = Breakers(store, target, utc_now, Assignment())
-    return sum(1 for _ in Scans(store, target, utc_now, Assignment(), breakers, Freshness()).due())
+    """The scans whose time has come, those that wait for a breaker to close among them."""
+    return sum(1 for _ in ScanSchedule(store, target, utc_now, Assignment()).due())
 
 
 def _in_work(store: Store) -> int:

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -90,9 +92,12 @@ class FleetStory:
     async def play(self) -> None:
         """All scenes, and beside them updates of others. At its begin everybody is in sync, or waits for a person."""
         self._settled = await self._part.shown(self._targets)
-        settled = in_sync(await self.stage.links())
+        links = await self.stage.links()
+        settled = in_sync(links)
         deletes = min(MASS_DELETE, len(self._fleet.there) // 4)
-        scenes = to_scenes(self._fleet, settled, unmanaged(self._fleet, self._settled), deletes=deletes)
+        states = Counter(f"{link['target']} {link['state']} {link['detail'] or ''}" for link in links)
+        with _noted(f"{self.account} has {len(self._fleet.there)} drivers; its links: {dict(states)}"):
+            scenes = to_scenes(self._fleet, settled, unmanaged(self._fleet, self._settled), deletes=deletes)
         relinked = [driver for scene in scenes if scene.is_relink for driver in scene.drivers]
         self._former = [desired_id(self._fleet.there[driver]) for driver in relinked]
         cast = {driver for scene in scenes for driver in scene.drivers}
@@ -130,6 +135,16 @@ def _updates(drivers: Sequence[str], fields: Profile) -> Iterator[Announcement]:
     for name, text in fields.items():
         for driver in drivers:
             yield Announcement(action="update", driver=driver, profile={name: text})
+
+
+@contextmanager
+def _noted(state: str) -> Iterator[None]:
+    """What is raised inside says how things stood."""
+    try:
+        yield
+    except Exception as failure:
+        failure.add_note(state)
+        raise
 
 
 async def _done(deed: Awaitable[object]) -> None:
