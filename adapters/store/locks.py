@@ -26,6 +26,12 @@ _TAKE_OVER = (
 _LOOK = "SELECT partition, generation FROM owners WHERE partition = ANY(%b) ORDER BY partition FOR SHARE"
 
 
+LOST = (
+    "SELECT partition FROM owners JOIN unnest(%b::bigint[], %b::bigint[]) AS own (part, since) ON partition = part "
+    "WHERE generation <> since"
+)
+
+
 class PartitionAssignment:
     """The partitions of one store, with the generations in which they were assigned. Cursors give rows as tuples."""
 

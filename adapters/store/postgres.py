@@ -21,7 +21,7 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import DictRow, TupleRow, tuple_row
 from psycopg.sql import SQL, Identifier
 
-from adapters.store.locks import CREATE_OWNERS, PartitionAssignment
+from adapters.store.locks import CREATE_OWNERS, LOST, PartitionAssignment
 from adapters.store.postgres_connection import MIGRATE, Datastore, channel, connect, failures, lock_id
 from adapters.store.relational import AnswerLost, RelationalStore, Values, write_rows
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, mending, shape, table_of
@@ -239,6 +239,10 @@ class PostgresStore(RelationalStore):
     def disown(self, partitions: Collection[int]) -> None:
         """Own these partitions no longer: `commit` does not ask after them any more."""
         self._assignment.remove(partitions)
+
+    def lost(self) -> Collection[int]:
+        """The owned partitions that another process has owned since. Raises `StoreFailed`."""
+        return {partition for (partition,) in self._fetch(LOST, self._assignment.owned)}
 
     def close(self) -> None:
         """Let go of the connections."""

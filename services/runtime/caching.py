@@ -303,6 +303,10 @@ class OwnedCachingStore(CachingStore):
         self._owned.disown(partitions)
         self.forget()
 
+    def lost(self) -> Collection[int]:
+        """The owned partitions that another process has owned since. Raises `StoreFailed`."""
+        return self._owned.lost()
+
 
 class _Known:
     """What is known of the rows of one type, by the values of the columns that they are looked up by."""

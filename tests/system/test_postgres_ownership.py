@@ -70,6 +70,17 @@ def test_a_partition_that_was_given_up_is_not_asked_after(first: PostgresStore, 
     assert first.commit(unit(fact())) is True
 
 
+def test_a_store_knows_what_it_has_lost(first: PostgresStore, second: PostgresStore) -> None:
+    first.own([3, 5])
+    assert first.lost() == set()
+    second.own([5, 7])
+    assert (first.lost(), second.lost()) == ({5}, set())
+    first.own([5])
+    assert (first.lost(), second.lost()) == (set(), {5})
+    second.disown([5])
+    assert second.lost() == set()
+
+
 def test_a_lost_partition_can_be_taken_back(first: PostgresStore, second: PostgresStore) -> None:
     first.own([3])
     second.own([3])

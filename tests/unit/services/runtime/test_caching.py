@@ -71,6 +71,10 @@ class AskedStore(SqliteStore):
         """Another process may store from here on."""
         self.owned.append(f"disown {sorted(partitions)}")
 
+    def lost(self) -> Collection[int]:
+        """What another process owns."""
+        return {7}
+
 
 @pytest.fixture
 def behind(tmp_path: Path) -> Iterator[AskedStore]:
@@ -248,6 +252,7 @@ def test_everything_is_forgotten_when_partitions_come_and_go(behind: AskedStore)
         assert store.select(Entry, by_key("a")) == [entry("a", size=generation)]
         assert store.generation == generation
     assert behind.owned == ["own [1, 2]", "disown [2]"]
+    assert store.lost() == {7}
 
 
 def test_everything_is_forgotten_when_partitions_cannot_be_owned(behind: AskedStore) -> None:

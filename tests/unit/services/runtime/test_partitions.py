@@ -1,8 +1,8 @@
 """What comes with a partition is taken up in order, and what goes with it is ended before it is let go."""
 
 import asyncio
-from collections.abc import Collection, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,9 @@ class Stand:
 
     def __init__(self, path: Path) -> None:
         self.told: list[str] = []
-        told = self.told
+        self.lost: set[int] = set()
+        self.is_conflicting = False
+        told, lost = self.told, self.lost
 
         class Owned(SqliteStore):
             def own(self, partitions: Collection[int]) -> None:
@@ -33,6 +35,9 @@ class Stand:
 
             def disown(self, partitions: Collection[int]) -> None:
                 told.append(f"disown {sorted(partitions)}")
+
+            def lost(self) -> Collection[int]:
+                return lost
 
         self.store = Owned(path, log_name="x.v1", rows=())
         handlers = {ACCOUNTS: lambda _: Unit(), CHANGES: lambda _: Unit()}
@@ -48,6 +53,8 @@ class Stand:
 
     async def _resume(self) -> None:
         self.told.append(f"resume {self.held}")
+        if self.is_conflicting:
+            raise StoreConflict("another process owns the partitions 3")
 
     async def _drain(self) -> None:
         self.told.append(f"drain {self.held}")
@@ -187,3 +194,87 @@ def test_a_partition_that_another_process_has_by_now_is_left_to_it(stand: Stand)
     stand.store.commit = lost  # type: ignore[method-assign, assignment] # as a zombie's store does
     asyncio.run(stand.partitions.begins({f"1/{CHANGES}/3": 7}))
     assert stand.store.position(f"1/{CHANGES}/3") == 0
+
+
+@asynccontextmanager
+async def assigned(stand: Stand, *, is_consumed: bool = True) -> AsyncIterator[None]:
+    """The process has two partitions, and looks on."""
+    opened = streams(3, 5)
+    if not is_consumed:
+        opened[0].put_record("x", b"{}")
+    await stand.partitions.assigned(opened)
+    if is_consumed:
+        stand.service.step()
+    looking = asyncio.create_task(stand.partitions.run())
+    await asyncio.sleep(1)
+    stand.told.clear()
+    yield
+    assert not looking.done()
+    looking.cancel()
+
+
+def test_what_another_process_owned_too_late_is_owned_again(stand: Stand) -> None:
+    async def lose() -> None:
+        async with assigned(stand):
+            stand.lost.add(3)
+            await asyncio.sleep(5)
+            assert (stand.told, stand.held) == ([], [3, 5])
+            await asyncio.sleep(5)
+            stand.service.step()
+            await asyncio.sleep(1)
+
+    run(lose())
+    assert (stand.told, stand.held) == (["drain []", "own [3, 5]", "resume [3, 5]"], [3, 5])
+
+
+def test_what_was_lost_before_everything_was_consumed_is_owned_again(stand: Stand) -> None:
+    async def lose() -> None:
+        async with assigned(stand, is_consumed=False):
+            stand.lost.add(3)
+            await asyncio.sleep(11)
+            assert (stand.told, stand.held) == (["drain []", "own [3, 5]"], [])
+            stand.lost.clear()
+            stand.service.step()
+            await asyncio.sleep(1)
+
+    run(lose())
+    assert stand.told == ["drain []", "own [3, 5]", "resume [3, 5]"]
+
+
+def test_another_owner_for_a_moment_changes_nothing(stand: Stand) -> None:
+    async def lose() -> None:
+        async with assigned(stand):
+            for _ in range(3):
+                stand.lost.add(3)
+                await asyncio.sleep(5)
+                stand.lost.clear()
+                await asyncio.sleep(5)
+
+    run(lose())
+    assert stand.told == []
+
+
+def test_what_kafka_takes_away_is_not_owned_again(stand: Stand) -> None:
+    async def lose() -> None:
+        async with assigned(stand):
+            stand.lost.add(3)
+            await asyncio.sleep(5)
+            await stand.partitions.revoked([each.name for each in streams(3, 5)])
+            await asyncio.sleep(20)
+
+    run(lose())
+    assert stand.told == ["drain []", "disown [3, 5]"]
+
+
+def test_a_process_that_loses_its_partitions_as_it_begins_goes_on(stand: Stand) -> None:
+    async def lose() -> None:
+        stand.is_conflicting = True
+        async with assigned(stand):
+            stand.is_conflicting = False
+            stand.lost.add(3)
+            await asyncio.sleep(10)
+            stand.service.step()
+            await asyncio.sleep(1)
+
+    run(lose())
+    assert stand.told == ["drain []", "own [3, 5]", "resume [3, 5]"]
