@@ -14,8 +14,7 @@ from domain.ports import NO_ID, PortalLine
 from domain.profile import FIELDS, Profile, StatedProfile
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Malformed, Named, RequestBody, ResponseBody, Storable
-from services.intake.handlers import Intake, UnknownDriver, new_snapshot
-from services.intake.rekeying import Reviewed
+from services.intake.handlers import Intake, Reviewed, UnknownDriver, new_snapshot
 from services.runtime.context import utc_now
 
 _COMMAND = "command line"
@@ -52,7 +51,7 @@ class ReKeyed(RequestBody):
 
 
 class JudgeList(RequestBody):
-    """What the review of all parts of a list has found; see `services.intake.rekeying.Reviewed`."""
+    """What the review of all parts of a list has found; see `services.intake.handlers.Reviewed`."""
 
     rekeyed: tuple[ReKeyed, ...] = ()
     new: tuple[Named, ...] = ()
@@ -115,7 +114,7 @@ class ListReview(ListResult):
 
 
 class ListJudgement(ResponseBody):
-    """Whether a list may be accepted; see `services.intake.rekeying.Judgement`.
+    """Whether a list may be accepted; see `services.intake.handlers.Judgement`.
 
     `snapshot` is a name for it as a full snapshot, if it is one.
     """

@@ -31,8 +31,8 @@ from services.decider.read_models import (
     UnreadableRow,
     parked_for,
 )
+from services.intake.handlers import HELD
 from services.intake.read_models import ReadingRow, ReKeyingRow
-from services.intake.rekeying import HELD
 
 _AT_ODDS, _NOT_BELIEVED, _REKEYING, _UNREADABLE = "at_odds", "not_believed", "rekeying", "unreadable"
 

@@ -18,8 +18,7 @@ from services.accounts.handlers import UnknownAccount
 from services.api import API_HEADER, dead_letters, events, issues, planner, reconciliations
 from services.api.installation import ServiceDown
 from services.api.schema import FieldError, Malformed, Problem, field_errors
-from services.intake.handlers import SnapshotRefused, UnknownDriver
-from services.intake.rekeying import ReKeyingHeld
+from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
 
 PAGE = "/problems"
 """Where the API serves the page of all kinds; it is the same as `docs/reference/problems.md`."""

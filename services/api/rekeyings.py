@@ -2,7 +2,7 @@
 
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, ResponseBody
-from services.intake.rekeying import ReKeyings, digest_of
+from services.intake.handlers import ReKeyings, digest_of
 from services.runtime.context import utc_now
 
 router = new_router("rekeyings", prefix="/accounts/{account}/rekeyings")

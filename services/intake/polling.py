@@ -28,9 +28,8 @@ from domain.guard import IDENTIFYING
 from domain.identity import AccountId, PortalDriverId, account_stream
 from domain.ports import NO_ID, CredentialsUnreadable, PortalDrivers, PortalLine
 from domain.store import Position, Store, StoreConflict, StoreFailed, Unit, Where
-from services.intake.handlers import OF_A_READING, Intake, SnapshotRefused, Taken
+from services.intake.handlers import OF_A_READING, Intake, ReKeyings, SnapshotRefused, Taken
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
-from services.intake.rekeying import ReKeyings
 from services.runtime.context import Clock
 from services.runtime.isolation import Troubles, own_trouble, unexpected_failure
 from services.runtime.service import LeaderLock, Notifier, Service

@@ -13,10 +13,9 @@ from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriverEvent
 from domain.ports import NO_ID, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
-from services.intake.handlers import Intake
+from services.intake.handlers import Intake, ReKeyingHeld, ReKeyings, digest_of
 from services.intake.polling import ListReader
 from services.intake.read_models import KnownDriver, ReadingRow
-from services.intake.rekeying import ReKeyingHeld, ReKeyings, digest_of
 from services.runtime.context import CHANGES
 from services.runtime.service import Notifier, Service
 from services.wiring.registry import INTAKE_ROWS

@@ -7,8 +7,7 @@ import pytest
 
 from domain.identity import PortalDriverId
 from domain.ports import PortalLine
-from services.intake.handlers import SnapshotRefused, Taken
-from services.intake.rekeying import Judgement, ReKeyingHeld, Reviewed
+from services.intake.handlers import Judgement, ReKeyingHeld, Reviewed, SnapshotRefused, Taken
 from tests.support.stated import said
 from tests.unit.services.intake.intake_stand import ACCOUNT, SOURCE, IntakeStand
 
