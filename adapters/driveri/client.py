@@ -40,9 +40,8 @@ from adapters.driveri.wire import (
     words_of,
 )
 from adapters.http.client import Call, Clock, Sender, SenderOptions, Spellings
-from adapters.http.failures import Intent, down, refusal
 from adapters.http.oauth import SharedToken, Token, send_with, to_token
-from adapters.http.response import parsed, read_lines
+from adapters.http.response import Intent, down, parsed, read_lines, refusal
 from domain.cleaning import bounded
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.matching import UnreadableRecords

@@ -27,10 +27,16 @@ from adapters.driveri.wire import (
     to_wire,
     words_of,
 )
-from adapters.http.client import SenderOptions
-from adapters.http.failures import REFUSED, UNKNOWN_OUTCOME, answered, read_back, without_effect
-from adapters.http.rate_limit import retrying_limited
-from adapters.http.response import MOST_OF_A_ROSTER, ByteBudget
+from adapters.http.client import SenderOptions, retrying_limited
+from adapters.http.response import (
+    MOST_OF_A_ROSTER,
+    REFUSED,
+    UNKNOWN_OUTCOME,
+    ByteBudget,
+    answered,
+    read_back,
+    without_effect,
+)
 from domain.cleaning import folded
 from domain.failures import Reason, Rejected
 from domain.identity import Key

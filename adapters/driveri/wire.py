@@ -15,8 +15,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass as wire_dataclass
 
-from adapters.http.failures import REFUSED, down
-from adapters.http.response import IF_LEGIBLE, Lines, UnexpectedForm, legible, parsed, parsed_if, parsed_python
+from adapters.http.response import (
+    IF_LEGIBLE,
+    REFUSED,
+    Lines,
+    UnexpectedForm,
+    down,
+    legible,
+    parsed,
+    parsed_if,
+    parsed_python,
+)
 from domain.cleaning import LONGEST_ID, clean, folded, spellings
 from domain.failures import Reason, Rejected, TargetFailed
 from domain.identity import Key, Target

@@ -1,32 +1,232 @@
-"""Sends calls to one vendor: at the account's rate, with short retries, and with bounds on each answer."""
+"""Sends calls to one vendor: at the account's rate, with short retries, over a connection for each request.
+
+Rate: a bucket fills at the rate of calls a second, and holds those of half a second. A 429 halves the rate, takes one
+from the calls at once (slots), and stops the account until its `Retry-After` is over; each answer that is not one
+raises both by a hundredth of what is configured. Calls go out in the order in which they came, those of scans among
+the others.
+
+Connections: httpx's pool goes through all of its connections several times for each request, and loses one when a
+request is cancelled while it waits for a connection. So httpcore's connections are used without it.
+"""
 
 import asyncio
 import logging
+import math
 import random
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import version
-from typing import Final, TypedDict
+from ssl import SSLContext
+from types import MappingProxyType
+from typing import Any, Final, ParamSpec, TypedDict, TypeVar
+from urllib.request import getproxies, proxy_bypass
 
+import httpcore
 import httpx
 from sniffio import current_async_library_cvar
 
-from adapters.http.failures import (
+from adapters.http.response import (
+    LONGEST_WAIT,
+    OF_A_TARGET,
+    AnswerLimits,
     FailedTry,
     Intent,
     RepeatRefused,
+    count,
     failure_of_error,
     failure_of_redirect,
     failure_of_reply,
     in_doubt,
+    in_time,
+    limited,
+    read_whole,
     seconds_until,
 )
-from adapters.http.rate_limit import RETRIES, UNLIMITED, Jitter, Pause, RateLimiter, delay
-from adapters.http.response import OF_A_TARGET, AnswerLimits, count, read_whole
-from adapters.http.transport import Transport
 from domain.failures import Reason, TargetFailed, Unavailable
+
+LONGEST_STOP: Final = 86_400.0
+"""The longest stop, in seconds, that a target can ask for: a day."""
+
+BUCKET: Final = 0.5
+"""Seconds of calls that may go out together after a rest."""
+
+LEAST_RATE: Final = 0.5
+"""Calls a second that are left however often a target answers 429."""
+
+STEPS: Final = 100
+"""How many good answers lead from nothing to all that is configured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """What is configured: calls a second, and calls at once."""
+
+    calls_per_second: float
+    calls_at_once: int
+
+
+UNLIMITED: Final = RateLimits(calls_per_second=10_000.0, calls_at_once=16)
+"""As fast as the target answers, where no limit is known."""
+
+
+class RateLimiter:
+    """The rate limiter of one account at one target. `clock` is in seconds since any moment; `pause` waits."""
+
+    def __init__(
+        self,
+        limits: RateLimits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.limits = limits
+        self._clock = clock
+        self._pause = pause
+        self._rate = limits.calls_per_second
+        self._at_once = float(limits.calls_at_once)
+        self._under_way = 0
+        self._stopped_until = self._lowered_at = float("-inf")
+        self._filled_at = clock()
+        self._level = self._size
+        self._queue = asyncio.Lock()
+        self._ended = asyncio.Event()
+
+    def slots(self) -> int:
+        """How many calls may be under way now without one having to wait, those under way included."""
+        now = self._clock()
+        if now < self._stopped_until:
+            return 0
+        return min(int(self._at_once), self._under_way + int(self._level_at(now)))
+
+    def free_in(self, calls: int) -> float:
+        """Seconds until this many calls may be under way, if none of them ends first; infinite where one has to."""
+        lacking = calls - self._under_way
+        if calls > int(self._at_once) or lacking > self._size:
+            return math.inf
+        now = self._clock()
+        soonest = max(now, self._stopped_until)
+        return soonest - now + max(0.0, lacking - self._level_at(soonest)) / self._rate
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[float]:
+        """Wait until a call may go out, and count it as under way until the context ends; when it began.
+
+        Raises `TargetFailed` when the target has asked for more than `LONGEST_WAIT`.
+        """
+        async with self._queue:
+            while self._under_way >= int(self._at_once):
+                self._ended.clear()
+                await self._ended.wait()
+            began = await self._wait_until(self._next())
+            while began < self._stopped_until:
+                began = await self._wait_until(self._next())
+            self._level = self._level_at(began) - 1
+            self._filled_at = max(self._filled_at, began)
+            self._under_way += 1
+        try:
+            yield began
+        finally:
+            self._under_way -= 1
+            self._ended.set()
+
+    def lower(self, seconds: float, began: float) -> None:
+        """A call that began then was answered 429: stop for this many seconds, and go on slower.
+
+        Calls that were under way together are lowered for once.
+        """
+        now = self._clock()
+        self._stopped_until = max(self._stopped_until, now + min(seconds, LONGEST_STOP))
+        if began >= self._lowered_at:
+            self._lowered_at = now
+            self._rate = max(self._rate / 2, min(LEAST_RATE, self.limits.calls_per_second))
+            self._at_once = max(self._at_once - 1, 1.0)
+        self._filled_at, self._level = self._stopped_until, 1.0
+
+    def rise(self) -> None:
+        """A call was answered, and not by a 429."""
+        most = self.limits
+        self._rate = min(self._rate + most.calls_per_second / STEPS, most.calls_per_second)
+        self._at_once = min(self._at_once + most.calls_at_once / STEPS, float(most.calls_at_once))
+
+    async def _wait_until(self, moment: float) -> float:
+        """The moment, once it has come; the clock may not show it yet, as pauses need not be exact."""
+        wait = moment - self._clock()
+        if self._stopped_until - self._clock() > LONGEST_WAIT:
+            raise TargetFailed(limited(self._stopped_until - self._clock()))
+        if wait > 0:
+            await self._pause(wait)
+        return moment
+
+    def _next(self) -> float:
+        """The moment at which the next call may go out."""
+        soonest = max(self._clock(), self._stopped_until)
+        lacking = 1 - self._level_at(soonest)
+        return soonest + max(0.0, lacking) / self._rate
+
+    def _level_at(self, moment: float) -> float:
+        return min(self._level + max(0.0, moment - self._filled_at) * self._rate, self._size)
+
+    @property
+    def _size(self) -> float:
+        return max(1.0, self._rate * BUCKET)
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Pause = Callable[[float], Awaitable[None]]
+"""Waits for this many seconds."""
+
+Jitter = Callable[[], float]
+"""A number from 0 up to 1, so that callers who failed together do not return together."""
+
+RETRIES: Final = MappingProxyType({Reason.DOWN: 3, Reason.LIMITED: 10})
+"""How often a call is sent again. A 429 has had no effect, and the rate limiter waits, so that costs little."""
+
+FIRST_DELAY: Final = 0.2
+"""Seconds; each further delay is twice as long, up to `LONGEST_WAIT`."""
+
+LONGEST_WAITED_OUT: Final = 300.0
+"""The longest stop, in seconds, that a read waits for; a longer one is the caller's decision."""
+
+MOST_WAITS: Final = 10
+"""How many stops one read waits for."""
+
+_UNSTATED: Final = 30.0
+"""Seconds for which a target is left alone that does not say for how long it wants to be."""
+
+
+def delay(failed: int, jitter: Jitter) -> float:
+    """Seconds before the next try, after this many failed ones before the last."""
+    return min(FIRST_DELAY * 2.0**failed * (1 + jitter() / 2), LONGEST_WAIT)
+
+
+def retrying_limited(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Coroutine[None, None, T]]:
+    """The same read, repeated when a target that has limited it accepts calls again: no stop loses a long scan.
+
+    While it waits it takes none of the account's slots.
+    """
+
+    async def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(MOST_WAITS):
+            try:
+                return await ask(*args, **kwargs)
+            except TargetFailed as failed:
+                failure = failed.failure
+                if not isinstance(failure, Unavailable) or failure.reason is not Reason.LIMITED:
+                    raise
+                wait = _UNSTATED if failure.retry_after is None else failure.retry_after
+                if wait > LONGEST_WAITED_OUT:
+                    raise
+            await pause(wait)
+        return await ask(*args, **kwargs)
+
+    return asked
+
 
 Body = Mapping[str, object]
 """What a request states, as JSON."""
@@ -193,3 +393,245 @@ class Spellings:
             tried.append(bodies[place])
             refusals.append(reply)
         return refusals[0]
+
+
+KEPT: Final = 4.0
+"""Seconds for which an unused connection is kept: less than the five after which many servers close it."""
+
+_ONE: Final = httpx.Limits(max_connections=1)
+_PORTS: Final = range(1, 65_536)
+
+Connection = httpx.AsyncBaseTransport
+"""One connection, which is made with the first request, and again after one that has ended it."""
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """The connections of one account to one vendor; the one that was used last is used next.
+
+    What a vendor sends after the end of an answer would be read as the next answer, so such a connection is closed.
+    Accounts share no connections.
+    `connect` makes a connection that can reach a URL, `clock` is in seconds since any moment, `pause` waits.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[httpx.URL], Connection] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        limits: AnswerLimits = OF_A_TARGET,
+    ) -> None:
+        self._limits = limits
+        self._connect = connect or _Connecting()
+        self._clock = clock
+        self._pause = pause
+        self._idle: deque[tuple[float, Connection]] = deque()
+        self._closing_unused: asyncio.Task[None] | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, read to its end. Raises `httpx.RequestError` when there is none, or it does not end."""
+        connection = self._idle.pop()[1] if self._idle else self._connect(request.url)
+        try:
+            async with in_time(self._limits):
+                reply = await read_whole(await connection.handle_async_request(request), self._limits)
+        except BaseException:
+            await connection.aclose()
+            raise
+        if _has_surplus(connection):
+            await connection.aclose()
+            return reply
+        self._idle.append((self._clock(), connection))
+        if self._closing_unused is None or self._closing_unused.done():
+            self._closing_unused = asyncio.create_task(self._close_unused())
+        return reply
+
+    async def aclose(self) -> None:
+        """Close the connections that are unused now; the others are closed a while after their requests."""
+        await self._close_idle(float("inf"))
+
+    async def _close_unused(self) -> None:
+        """Close what has been unused for a while, until all are closed."""
+        while self._idle:
+            await self._pause(KEPT)
+            await self._close_idle(self._clock() - KEPT)
+
+    async def _close_idle(self, until: float) -> None:
+        """Close the connections that were last used at this moment, or before."""
+        while self._idle and self._idle[0][0] <= until:
+            _, connection = self._idle.popleft()
+            await connection.aclose()
+
+
+def _has_surplus(connection: Any) -> bool:  # noqa: ANN401 - httpcore keeps to itself what was received and not read
+    """Whether bytes follow the last answer; httpcore itself finds those that come later, before the next request."""
+    for each in getattr(getattr(connection, "_pool", None), "connections", [connection]):
+        while inner := getattr(each, "_connection", None):
+            each = inner  # noqa: PLW2901 - through a proxy there are several, one in the other
+        if (state := getattr(each, "_h11_state", None)) and state.trailing_data[0]:
+            return True
+    return False
+
+
+class DirectConnection(httpx.AsyncBaseTransport):
+    """One connection without a proxy, and without httpx's pool, which takes a fifth of the time of a request.
+
+    `network` makes its streams.
+    """
+
+    def __init__(self, network: httpcore.AsyncNetworkBackend | None = None) -> None:
+        self._network = _Network(network or httpcore.AnyIOBackend())
+        self._connection: httpcore.AsyncHTTPConnection | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, whose body is still to be read. Raises `httpx.RequestError`."""
+        url = request.url
+        asked = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        try:
+            reply = await (await self._connected(asked.url.origin)).handle_async_request(asked)
+        except _FAILURES as failure:
+            raise _to_httpx(failure) from failure
+        return httpx.Response(reply.status, headers=reply.headers, stream=_Body(reply), extensions={**reply.extensions})
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            await self._connection.aclose()
+
+    async def _connected(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        """The connection, or another one where it can be used no more."""
+        connection = self._connection
+        if connection is not None:
+            is_good = connection.can_handle_request(origin) and connection.is_idle() and not connection.has_expired()
+            if is_good:
+                return connection
+            await connection.aclose()
+        self._connection = httpcore.AsyncHTTPConnection(
+            origin, _certificates(), keepalive_expiry=KEPT, network_backend=self._network
+        )
+        return self._connection
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection on which the head and the body of a request are sent at once, before an answer is waited for.
+
+    Each time that something is sent takes longer than everything else on the way of a request.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._unsent: list[bytes] = []
+        self._timeout: float | None = None
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's signature
+        """Send this with what comes next."""
+        self._unsent.append(buffer)
+        self._timeout = timeout
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's signature
+        """Send what was written, and wait for what comes. A server may answer and take no more of the request."""
+        if self._unsent:
+            buffer, self._unsent = b"".join(self._unsent), []
+            with suppress(httpcore.WriteError):
+                await self._stream.write(buffer, self._timeout)
+        return await self._stream.read(max_bytes, timeout)
+
+    async def start_tls(
+        self,
+        ssl_context: SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+    ) -> httpcore.AsyncNetworkStream:
+        """The same connection, encrypted."""
+        return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's signature
+        """What is known of the connection."""
+        return self._stream.get_extra_info(info)
+
+
+class _Network(httpcore.AsyncNetworkBackend):
+    """Makes such streams."""
+
+    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
+        self._network = network
+
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:  # noqa: ANN401 - httpcore's signature
+        """A connection to a host. Raises httpcore's `ConnectError` and `ConnectTimeout`."""
+        return _Stream(await self._network.connect_tcp(*args, **kwargs))
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer that came without httpx's pool."""
+
+    def __init__(self, reply: httpcore.Response) -> None:
+        self._reply = reply
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._reply.aiter_stream():
+                yield part
+        except _FAILURES as failure:
+            raise _to_httpx(failure) from failure
+
+    async def aclose(self) -> None:
+        await self._reply.aclose()
+
+
+_SCHEMES: Final = frozenset({"http", "https"})
+_FAILURES: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+
+
+def _to_httpx(failure: Exception) -> httpx.RequestError:
+    """The error of the same name, as httpx's own transport raises it."""
+    error: httpx.RequestError = getattr(httpx, type(failure).__name__)(str(failure))
+    return error
+
+
+class _Connecting:
+    """Makes connections; the proxy of a host is looked up once, as that goes through the whole environment."""
+
+    def __init__(self) -> None:
+        self._proxies: dict[tuple[str, bytes], str | None] = {}
+
+    def __call__(self, url: httpx.URL) -> Connection:
+        """Raises `httpx.ProxyError` where the environment names an unusable proxy."""
+        host = url.scheme, url.netloc
+        try:
+            if host not in self._proxies:
+                self._proxies[host] = _proxy(url)
+            proxy = self._proxies[host]
+            if proxy is None and url.scheme in _SCHEMES:
+                return DirectConnection()
+            return httpx.AsyncHTTPTransport(verify=_certificates(), limits=_ONE, proxy=proxy)
+        except (ImportError, ValueError, httpx.InvalidURL) as failure:
+            raise httpx.ProxyError("the proxy that the environment names cannot be used") from failure
+
+
+def _proxy(url: httpx.URL) -> str | None:
+    """The proxy that the environment names for this URL; `NO_PROXY` lists hosts, with or without a port.
+
+    Raises `ValueError` or `httpx.InvalidURL` where its address is invalid.
+    """
+    is_direct = proxy_bypass(url.host) or proxy_bypass(url.netloc.decode())
+    known = {} if is_direct else getproxies()
+    named = known.get(url.scheme) or known.get("all")
+    proxy = f"http://{named}" if named and "://" not in named else named
+    if proxy and httpx.URL(proxy).port not in (None, *_PORTS):
+        raise ValueError("the proxy has an invalid port")
+    return proxy
+
+
+@cache
+def _certificates() -> SSLContext:
+    """The trusted certificates, the same for all connections: loading them takes a megabyte each time."""
+    return httpx.create_ssl_context()

@@ -23,10 +23,18 @@ from typing import Annotated, Final, ParamSpec, TypeVar, Unpack
 import httpx
 from pydantic import BaseModel, ConfigDict, PositiveFloat
 
-from adapters.http.client import Call, Clock, Sender, SenderOptions
-from adapters.http.failures import RepeatRefused, down, redirected, seconds_until
-from adapters.http.response import IF_LEGIBLE, OF_A_TARGET, in_time, parsed, parsed_if
-from adapters.http.transport import Transport
+from adapters.http.client import Call, Clock, Sender, SenderOptions, Transport
+from adapters.http.response import (
+    IF_LEGIBLE,
+    OF_A_TARGET,
+    RepeatRefused,
+    down,
+    in_time,
+    parsed,
+    parsed_if,
+    redirected,
+    seconds_until,
+)
 from domain.cleaning import DAY, bounded, is_sendable
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Target

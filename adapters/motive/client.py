@@ -26,9 +26,8 @@ from urllib.parse import quote
 import httpx
 
 from adapters.http.client import Call, Sender, SenderOptions, Spellings
-from adapters.http.failures import REFUSED, Intent, RepeatRefused, down, refusal
 from adapters.http.oauth import GrantTokens, send_with
-from adapters.http.response import read_lines, read_one
+from adapters.http.response import REFUSED, Intent, RepeatRefused, down, read_lines, read_one, refusal
 from adapters.motive.wire import USERS, ExternalId, MotiveAccess, User, UserAnswer, UsersPage, words_of
 from domain.cleaning import spellings
 from domain.failures import Rejected, TargetFailed

@@ -16,9 +16,7 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from adapters.http.client import Call, Sender, SenderOptions
-from adapters.http.failures import down
 from adapters.http.oauth import SharedToken, Token, checked
-from adapters.http.rate_limit import limited
 from adapters.http.response import (
     IF_LEGIBLE,
     MOST_OF_THE_PORTAL,
@@ -27,7 +25,9 @@ from adapters.http.response import (
     OddLine,
     UnexpectedForm,
     are_many,
+    down,
     legible,
+    limited,
     parsed,
     parsed_if,
     parsed_python,

@@ -13,8 +13,8 @@ from adapters.credentials import (
 )
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
+from adapters.http.client import RateLimiter, RateLimits
 from adapters.http.oauth import OAuthGrant
-from adapters.http.rate_limit import RateLimiter, RateLimits
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
 from adapters.portal.api import PortalAccess, PortalApiDrivers

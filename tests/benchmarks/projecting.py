@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
-from adapters.http.rate_limit import RateLimiter, RateLimits
+from adapters.http.client import RateLimiter, RateLimits
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
 from adapters.store.postgres import PostgresStore, migrate

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from starlette.types import ASGIApp
 
 from adapters.driveri.wire import to_wire as to_driveri
-from adapters.motive.external_ids import new_ids
+from adapters.motive.target import new_ids
 from adapters.motive.wire import MotiveAccess
 from adapters.motive.wire import to_wire as to_motive
 from domain.identity import AccountId, Target

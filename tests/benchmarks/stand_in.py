@@ -23,7 +23,7 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from adapters.driveri.wire import to_wire as to_driveri
-from adapters.motive.external_ids import new_ids
+from adapters.motive.target import new_ids
 from adapters.motive.wire import MotiveAccess
 from adapters.motive.wire import to_wire as to_motive
 from domain.identity import Target

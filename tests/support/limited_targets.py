@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
-from adapters.http.rate_limit import RateLimiter
+from adapters.http.client import RateLimiter
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
 from domain.identity import AccountId, Target

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from adapters.http.rate_limit import RateLimiter, RateLimits
+from adapters.http.client import RateLimiter, RateLimits
 from domain.account import Mode
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target

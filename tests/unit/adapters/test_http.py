@@ -2,10 +2,8 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from adapters.http.client import Call, Sender
-from adapters.http.failures import REFUSED, Intent, RepeatRefused, answered, refusal, seconds_until
-from adapters.http.rate_limit import STEPS, UNLIMITED, RateLimiter
-from adapters.http.response import parsed
+from adapters.http.client import STEPS, UNLIMITED, Call, RateLimiter, Sender
+from adapters.http.response import REFUSED, Intent, RepeatRefused, answered, parsed, refusal, seconds_until
 from domain.failures import Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import Key
 from domain.ports import Answer, Missing

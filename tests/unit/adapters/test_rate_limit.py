@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.http.rate_limit import LEAST_RATE, LONGEST_STOP, STEPS, RateLimiter, RateLimits
+from adapters.http.client import LEAST_RATE, LONGEST_STOP, STEPS, RateLimiter, RateLimits
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 

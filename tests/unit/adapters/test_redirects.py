@@ -7,8 +7,8 @@ import pytest
 
 from adapters.credentials import CredentialsFile
 from adapters.http.client import Call, Sender
-from adapters.http.failures import Intent
 from adapters.http.oauth import GrantTokens, OAuthGrant
+from adapters.http.response import Intent
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
 from adapters.portal.api import PortalAccess, PortalApiDrivers

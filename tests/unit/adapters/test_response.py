@@ -12,11 +12,8 @@ from typing import Final
 import httpx
 import pytest
 
-from adapters.http.client import Call, Sender
-from adapters.http.failures import Intent, UnboundedAnswer
-from adapters.http.rate_limit import UNLIMITED, RateLimiter
-from adapters.http.response import MEGABYTE, AnswerLimits, parsed, parsed_if, read_whole
-from adapters.http.transport import Transport
+from adapters.http.client import UNLIMITED, Call, RateLimiter, Sender, Transport
+from adapters.http.response import MEGABYTE, AnswerLimits, Intent, UnboundedAnswer, parsed, parsed_if, read_whole
 from domain.failures import Reason, TargetFailed, Unavailable
 from tests.support import travelling_time
 

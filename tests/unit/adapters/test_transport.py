@@ -7,7 +7,7 @@ import httpcore
 import httpx
 import pytest
 
-from adapters.http.transport import KEPT, DirectConnection, Transport
+from adapters.http.client import KEPT, DirectConnection, Transport
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from adapters.driveri.target import DriveriDrivers
-from adapters.http.rate_limit import LONGEST_WAITED_OUT, MOST_WAITS, UNLIMITED, RateLimiter
+from adapters.http.client import LONGEST_WAITED_OUT, MOST_WAITS, UNLIMITED, RateLimiter
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
 from domain.failures import Reason, TargetFailed

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from adapters.motive.external_ids import are_in_step, full_set, lost, new_ids, stale
+from adapters.motive.target import are_in_step, full_set, lost, new_ids, stale
 from adapters.motive.wire import ExternalId, MotiveAccess, User, shown_ids
 
 ACCESS = MotiveAccess(base_url="https://motive.test", api_key="hush")
