@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import reduce
-from typing import TypedDict
+from typing import Final, TypedDict
 from uuid import UUID
 
 from domain.identity import AccountId, Target, account_stream
@@ -39,6 +39,10 @@ class Role(StrEnum):
 
     MASTER_USER = "master_user"
     ACCOUNT_MANAGER = "account_manager"
+
+
+OPERATOR: Final = "operator"
+"""The role of who runs the service, and their name where nothing else is known of them."""
 
 
 class NotPermitted(Exception):
@@ -81,6 +85,27 @@ class ModeSet(AccountEvent, topic="Account.ModeSet"):
 
     target: str
     mode: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasterUserSet(AccountEvent, topic="Account.MasterUserSet"):
+    """The Portal user who may turn synchronisation on and off from here on."""
+
+    master_user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountManagerSet(AccountEvent, topic="Account.AccountManagerSet"):
+    """Who may let a Standard account turn synchronisation on from here on; empty: the account has none."""
+
+    account_manager: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TierSet(AccountEvent, topic="Account.TierSet"):
+    """What the customer has bought of the Portal from here on; synchronisation that is on stays on."""
+
+    tier: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,15 +202,8 @@ class Account:
 
 def apply(account: Account, event: Event) -> Account:
     """The account after this fact."""
+    account = _after_setting(account, event)
     match event:
-        case AccountAdded():
-            account = replace(
-                account,
-                tier=Tier(event.tier),
-                master_user=event.master_user,
-                account_manager=event.account_manager,
-                modes={Target(target): Mode(mode) for target, mode in event.modes.items()},
-            )
         case SyncAllowed():
             account = replace(account, is_allowed=True)
         case SyncTurnedOn() | SyncTurnedOff():
@@ -201,14 +219,34 @@ def apply(account: Account, event: Event) -> Account:
                 policy_generation={**account.policy_generation, target: event.originator_version},
                 plans={each: plan for each, plan in account.plans.items() if each != target},
             )
-        case ReconciliationTimeSet():
-            account = replace(account, reconcile_at=event.reconcile_at)
         case ReconciliationRequested() if not event.driver:
             target = Target(event.target)
             reconciliations = {**account.reconciliations, target: event.originator_version}
             plans = {**account.plans, target: event.plan}
             account = replace(account, reconciliations=reconciliations, plans=plans)
     return replace(account, version=event.originator_version)
+
+
+def _after_setting(account: Account, event: Event) -> Account:
+    """The account with what this fact sets, apart from policies."""
+    match event:
+        case AccountAdded():
+            return replace(
+                account,
+                tier=Tier(event.tier),
+                master_user=event.master_user,
+                account_manager=event.account_manager,
+                modes={Target(target): Mode(mode) for target, mode in event.modes.items()},
+            )
+        case MasterUserSet():
+            return replace(account, master_user=event.master_user)
+        case AccountManagerSet():
+            return replace(account, account_manager=event.account_manager)
+        case TierSet():
+            return replace(account, tier=Tier(event.tier))
+        case ReconciliationTimeSet():
+            return replace(account, reconcile_at=event.reconcile_at)
+    return account
 
 
 def replay(start: Account, events: Iterable[Event]) -> Account:
@@ -218,6 +256,20 @@ def replay(start: Account, events: Iterable[Event]) -> Account:
 
 MOST_HOLDS = 1000
 """Held deletes that one fact names, so that no record grows with the fleet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedAccount:
+    """What an account has to be like: None, and targets that are not named, mean as it is.
+
+    A new account is Pro, and observes its targets, where nothing else is wanted.
+    """
+
+    tier: Tier | None = None
+    master_user: str | None = None
+    account_manager: str | None = None
+    modes: Mapping[Target, Mode] = field(default_factory=dict)
+    reconcile_at: str | None = None
 
 
 class AccountOrigin(TypedDict):
@@ -247,19 +299,57 @@ class Request:
         """Make the account known, with synchronisation off."""
         if account.version:
             raise NotPermitted(f"account {account.account} exists already; see `driverlink accounts show`")
-        if tier is Tier.STANDARD and not account_manager:
-            raise NotPermitted(
-                f"{account.account} is on the Standard tier, where only its account manager can allow Sync Drivers: "
-                "say who that is (`--account-manager`)"
-            )
         added = AccountAdded(
-            **self._origin(account, "operator"),
+            **self._origin(account, OPERATOR),
             tier=tier,
             master_user=master_user,
             account_manager=account_manager,
             modes={str(target): str(mode) for target, mode in modes.items()},
         )
+        _check_people(apply(account, added))
         return (added,)
+
+    def bring_to(self, account: Account, wanted: WantedAccount) -> tuple[AccountEvent, ...]:
+        """Make the account what is wanted, a new one too; nothing follows for one that is so already."""
+        facts: tuple[AccountEvent, ...] = ()
+        if not account.version:
+            if not wanted.master_user:
+                raise NotPermitted(f"{account.account} is new: say who its Master User is")
+            facts = self.add(
+                account,
+                tier=wanted.tier or Tier.PRO,
+                master_user=wanted.master_user,
+                account_manager=wanted.account_manager or "",
+                modes={**dict.fromkeys(Target, Mode.OBSERVE), **wanted.modes},
+            )
+        after = replay(account, facts)
+        role = self._as_staff(account)
+        changes: tuple[tuple[object, object, type[AccountEvent], dict[str, str]], ...] = (
+            (wanted.tier, after.tier, TierSet, {"tier": str(wanted.tier)}),
+            (wanted.master_user, after.master_user, MasterUserSet, {"master_user": wanted.master_user or ""}),
+            (
+                wanted.account_manager,
+                after.account_manager,
+                AccountManagerSet,
+                {"account_manager": wanted.account_manager or ""},
+            ),
+            *(
+                (mode, after.modes.get(target, Mode.OFF), ModeSet, {"target": str(target), "mode": str(mode)})
+                for target, mode in wanted.modes.items()
+            ),
+            (
+                wanted.reconcile_at,
+                after.reconcile_at,
+                ReconciliationTimeSet,
+                {"reconcile_at": wanted.reconcile_at or ""},
+            ),
+        )
+        for want, now, kind, fields in changes:
+            if want is not None and want != now:
+                facts = (*facts, kind(**self._origin(after, role), **fields))
+                after = apply(after, facts[-1])
+        _check_people(after)
+        return facts
 
     def allow(self, account: Account) -> tuple[AccountEvent, ...]:
         """Let a Standard account turn synchronisation on: the account manager's word."""
@@ -353,6 +443,17 @@ class Request:
             return ()
         return (ReconciliationTimeSet(**self._origin(account, role), reconcile_at=reconcile_at),)
 
+    def _as_staff(self, account: Account) -> str:
+        """The role of who sets up accounts: the account manager, or an operator; a Master User cannot."""
+        if self.by == account.account_manager and self.by:
+            return Role.ACCOUNT_MANAGER
+        if self.by == account.master_user:
+            raise NotPermitted(
+                f"the Master User of {account.account} cannot change its tier or its people: ask its account manager, "
+                "or who runs the service"
+            )
+        return OPERATOR
+
     def _as_master_user(self, account: Account) -> Role:
         if self.by != account.master_user or not self.by:
             raise NotPermitted(f"only the Master User of {account.account} can turn Sync Drivers on or off")
@@ -367,3 +468,14 @@ class Request:
             "by": self.by,
             "role": role,
         }
+
+
+def _check_people(account: Account) -> None:
+    """Raise `NotPermitted` where this account would lack the people who are needed to turn sync on."""
+    if not account.master_user:
+        raise NotPermitted(f"{account.account} needs a Master User, who alone can turn Sync Drivers on")
+    if account.tier is Tier.STANDARD and not account.account_manager:
+        raise NotPermitted(
+            f"{account.account} is on the Standard tier, where only its account manager can allow Sync Drivers: "
+            "say who that is (`--account-manager`)"
+        )

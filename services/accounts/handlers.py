@@ -1,12 +1,12 @@
 """The accounts: what people ask of them, and the table that every consumer of `accounts.v1` keeps of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from typing import ClassVar
 
-from domain.account import Account, AccountEvent, Mode, Request, Tier, apply
+from domain.account import Account, AccountEvent, Mode, NotPermitted, Request, Tier, WantedAccount, apply, replay
 from domain.identity import AccountId, Target, account_stream
 from domain.store import Event, Row, Store, Unit
 from services.runtime.context import ACCOUNTS, Clock
@@ -34,6 +34,20 @@ class UnknownAccount(Exception):
         super().__init__(f"there is no account {account}{did_you_mean(account, names)}; see `driverlink accounts list`")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDifference:
+    """What an account is, and what it has to be; a `refusal` says why it cannot be that."""
+
+    before: Account
+    facts: tuple[AccountEvent, ...] = ()
+    refusal: str = ""
+
+    @property
+    def after(self) -> Account:
+        """What it is after that."""
+        return replay(self.before, self.facts)
+
+
 class Accounts:
     """The accounts service: owns the accounts and writes `accounts.v1`."""
 
@@ -58,6 +72,38 @@ class Accounts:
         """Do what a person asks of an account; raises `UnknownAccount` and `NotPermitted`."""
         known = self.show(account)
         return self._store_facts(known, change(Request(by=by, at=self._clock()), known))
+
+    def differences(self, wanted: Mapping[AccountId, WantedAccount], by: str) -> list[AccountDifference]:
+        """What makes these accounts what is wanted of them, in their order; nothing is stored."""
+        known = accounts_of(self._store, wanted)
+        unknown = {account_stream(name): name for name in wanted if name not in known}
+        for stream, history in self._store.histories(unknown).items():
+            if history:
+                spelled = history[0].account
+                known[unknown[stream]] = accounts_of(self._store, [spelled])[spelled]
+        request, found = Request(by=by, at=self._clock()), list[AccountDifference]()
+        for name, each in wanted.items():
+            before = known.get(name) or Account(account=name)
+            try:
+                found.append(AccountDifference(before=before, facts=request.bring_to(before, each)))
+            except NotPermitted as refused:
+                found.append(AccountDifference(before=before, refusal=str(refused)))
+        return found
+
+    def bring_to(self, wanted: Mapping[AccountId, WantedAccount], by: str) -> list[AccountDifference]:
+        """Make these accounts what is wanted of them, in one transaction.
+
+        Nothing is stored where one of them is refused.
+        """
+        found = self.differences(wanted, by)
+        unit = Unit()
+        for each in found:
+            if each.facts:
+                unit.events += each.facts
+                unit.keep([to_row(each.after)])
+        if unit.events and not any(each.refusal for each in found):
+            self._store.commit(unit)
+        return found
 
     def _store_facts(self, account: Account, facts: tuple[AccountEvent, ...]) -> Account:
         for fact in facts:

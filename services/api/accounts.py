@@ -1,29 +1,75 @@
 """`/v1/accounts`: the accounts, their settings and their credentials."""
 
-from typing import Annotated
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator, Field, ValidationError
 
-from domain.account import Account, Mode, Tier
+from domain.account import OPERATOR, Account, Mode, NotPermitted, Tier, WantedAccount
+from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PORTAL, AccountId, Connectable, Target
-from services.accounts.handlers import AccountChange, accounts_in
+from domain.store import StoreConflict, StoreFailed
+from services.accounts.handlers import AccountChange, AccountDifference, accounts_in
 from services.api.installation import Installation
 from services.api.routing import Installed, KnownAccount, new_router
-from services.api.schema import ByPerson, Named, NamedOrBlank, RequestBody, ResponseBody
+from services.api.schema import ByPerson, Moment, Named, NamedOrBlank, RequestBody, ResponseBody, describe_errors
 from services.intake.polling import forget
+from services.runtime.context import utc_now
 
 router = new_router("accounts", prefix="/accounts")
 
 
-class AddAccount(RequestBody):
-    """A new account."""
+NewAccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""The id of an account that there may not be yet."""
 
-    account: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+ReconciliationTime = Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")]
+"""HH:MM in UTC, or empty for a time that is derived from the account's id."""
+
+
+class AddAccount(RequestBody):
+    """A new account. Its targets are only observed, unless another mode is named."""
+
+    account: NewAccountId
     tier: Tier
     master_user: Named
     account_manager: NamedOrBlank = ""
     targets: tuple[Target, ...] = tuple(Target)
-    mode: Mode = Mode.FULL
+    mode: Mode = Mode.OBSERVE
+
+
+class SetPeople(RequestBody):
+    """What changes of an account's tier and people, by its account manager or an operator; the rest stays."""
+
+    by: Named = OPERATOR
+    tier: Tier | None = None
+    master_user: Named | None = None
+    account_manager: NamedOrBlank | None = None
+
+
+class AccountEntry(RequestBody):
+    """What one account has to be like; what is left out stays, or is as in new accounts: Pro, and only observed."""
+
+    account: NewAccountId
+    tier: Tier | None = None
+    master_user: Named | None = None
+    account_manager: NamedOrBlank | None = None
+    modes: dict[Target, Mode] = Field(default_factory=dict)
+    reconcile_at: ReconciliationTime | None = None
+
+
+MOST_ENTRIES = 20_000
+"""Accounts in one request."""
+
+
+class ApplyAccounts(RequestBody):
+    """Accounts as they have to be, each an `AccountEntry`; others stay. `dry_run`: only say what would change."""
+
+    accounts: tuple[dict[str, Any], ...] = Field(max_length=MOST_ENTRIES)
+    dry_run: bool = False
+    by: Named = OPERATOR
 
 
 class SetMode(ByPerson):
@@ -40,9 +86,9 @@ class TurnSync(ByPerson):
 
 
 class SetReconciliationTime(ByPerson):
-    """When daily reconciliations begin: HH:MM in UTC, or empty for a time that is derived from the account's id."""
+    """When daily reconciliations begin."""
 
-    reconcile_at: str = Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")
+    reconcile_at: ReconciliationTime
 
 
 def _check_sendable(text: str) -> str:
@@ -56,6 +102,12 @@ class Connect(RequestBody):
 
     target: Connectable
     values: dict[str, Annotated[str, AfterValidator(_check_sendable)]] = Field(repr=False)
+
+
+class CheckCredentials(RequestBody):
+    """The Portal, or a target, whose credentials are tried."""
+
+    target: Connectable
 
 
 class Disconnect(RequestBody):
@@ -75,6 +127,58 @@ class AccountSettings(ResponseBody):
     sync: str
     modes: dict[str, str]
     reconcile_at: str
+
+
+class AppliedAccount(ResponseBody):
+    """What became of an account: `changes` are its settings before and after; `error` says why it was refused.
+
+    `index` is its place among those of the request, from 0 on.
+    """
+
+    index: int
+    account: str
+    action: Literal["add", "change", "none", "refuse"]
+    changes: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    error: str = ""
+
+
+class AppliedAccounts(ResponseBody):
+    """How many accounts were added, changed, refused, or were so already; nothing is stored while one is refused."""
+
+    added: int
+    changed: int
+    unchanged: int
+    refused: int
+    dry_run: bool
+
+
+class AppliedLine(ResponseBody):
+    """One line of a response that takes long; it has one of these fields, and `applied` or `error` is the last.
+
+    `done` counts the accounts that are stored.
+    """
+
+    done: int | None = None
+    accounts: list[AppliedAccount] | None = None
+    applied: AppliedAccounts | None = None
+    error: str | None = None
+
+
+class AppliedLines(StreamingResponse):
+    """Lines of JSON, each of them an `AppliedLine`."""
+
+    media_type = "application/x-ndjson"
+
+
+class CheckedTarget(ResponseBody):
+    """Whether the Portal or a target answers to an account's credentials, as one call that only reads has found."""
+
+    account: str
+    target: str
+    ok: bool
+    reason: str
+    detail: str
+    at: Moment
 
 
 class ConnectedTarget(ResponseBody):
@@ -110,6 +214,27 @@ async def add_account(body: AddAccount, installation: Installed) -> AccountSetti
     )
     installation.accounts_service.notify()
     return _to_settings(account)
+
+
+_APPLIED: dict[int | str, dict[str, Any]] = {200: {"model": AppliedLine}}
+_LONGEST_CHECK = 60.0
+"""Seconds that a check of credentials may take."""
+
+_TOGETHER = 100
+"""Accounts that are stored in one transaction."""
+
+
+@router.post("/applied", response_class=AppliedLines, responses=_APPLIED)
+async def apply_accounts(body: ApplyAccounts, installation: Installed) -> AppliedLines:
+    """Bring accounts to what a file says of them, as JSON lines: how far it is, what changes, and the counts."""
+    return AppliedLines(_encoded(_applied(body, installation)))
+
+
+@router.post("/{account}/people")
+async def set_people(account: str, body: SetPeople, installation: Installed) -> AccountSettings:
+    """Change an account's tier, Master User or account manager."""
+    wanted = WantedAccount(tier=body.tier, master_user=body.master_user, account_manager=body.account_manager)
+    return await _change(installation, account, body.by, lambda person, known: person.bring_to(known, wanted))
 
 
 @router.get("")
@@ -168,6 +293,31 @@ async def connect_target(body: Connect, known: KnownAccount, installation: Insta
     return ConnectedTarget(account=known.account, target=body.target, connected=True)
 
 
+@router.post("/{account}/credentials/checked")
+async def check_credentials(body: CheckCredentials, known: KnownAccount, installation: Installed) -> CheckedTarget:
+    """Ask the Portal or a target, by the cheapest call that only reads, whether it answers to the account."""
+    failure: CallFailure | None = None
+    try:
+        if body.target == PORTAL:
+            await _read_portal(known.account, installation)
+        else:
+            drivers = await installation.projectors[body.target].reach(known.account)
+            async with asyncio.timeout(_LONGEST_CHECK):
+                await drivers.probe()
+    except TimeoutError:
+        failure = Unavailable(reason=Reason.DOWN, detail=f"no answer within {_LONGEST_CHECK:.0f} seconds")
+    except TargetFailed as failed:
+        failure = failed.failure
+    return CheckedTarget(
+        account=known.account,
+        target=body.target,
+        ok=failure is None,
+        reason=str(failure.reason) if failure else "",
+        detail=failure.detail if failure else "",
+        at=utc_now(),
+    )
+
+
 @router.post("/{account}/credentials/removed")
 async def disconnect_target(body: Disconnect, known: KnownAccount, installation: Installed) -> DisconnectedTarget:
     """Remove an account's credentials at the Portal or at a target."""
@@ -183,6 +333,126 @@ async def _change(installation: Installation, account: str, by: str, request: Ac
     changed = await installation.accounts_service.call_again(installation.accounts.ask, account, by, request)
     installation.accounts_service.notify()
     return _to_settings(changed)
+
+
+async def _read_portal(account: AccountId, installation: Installation) -> None:
+    """Read an account's list, and store nothing of it. Raises `TargetFailed` and `TimeoutError`."""
+    portals = installation.open_portals()
+    try:
+        portal = await installation.accounts_service.call(portals.to, account)
+        if isinstance(portal, Rejected):
+            raise TargetFailed(portal)
+        async with asyncio.timeout(_LONGEST_CHECK):
+            await portal.list_all()
+    finally:
+        await portals.close()
+
+
+async def _applied(body: ApplyAccounts, installation: Installation) -> AsyncIterator[AppliedLine]:
+    """First all is looked at, and only where nothing is refused it is stored, some accounts in each transaction."""
+    wanted, found = _parse(body.accounts)
+    accounts, service = installation.accounts, installation.accounts_service
+    for page in _pages(wanted):
+        differences = await service.call(accounts.differences, _wanted_in(page), body.by)
+        found |= {index: _to_applied(index, each) for (index, _), each in zip(page, differences, strict=True)}
+    has_refused = any(each.action == "refuse" for each in found.values())
+    changing = [each for each in wanted if found[each[0]].action in ("add", "change")]
+    for page in [] if has_refused or body.dry_run else _pages(changing):
+        done = await service.call_again(accounts.bring_to, _wanted_in(page), body.by)
+        service.notify()
+        if refused := next((each.refusal for each in done if each.refusal), ""):
+            raise NotPermitted(f"{refused}; this changed meanwhile: apply the file again")
+        yield AppliedLine(done=len(page))
+    for index in range(0, len(found), _TOGETHER):
+        yield AppliedLine(accounts=[found[each] for each in range(index, min(index + _TOGETHER, len(found)))])
+    actions = [each.action for each in found.values()]
+    yield AppliedLine(
+        applied=AppliedAccounts(
+            added=actions.count("add"),
+            changed=actions.count("change"),
+            unchanged=actions.count("none"),
+            refused=actions.count("refuse"),
+            dry_run=body.dry_run,
+        )
+    )
+
+
+Indexed = tuple[int, AccountEntry]
+"""An entry with its place in the request."""
+
+
+def _parse(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Indexed], dict[int, AppliedAccount]]:
+    """The entries that can be read, and why the others cannot."""
+    good, refused = list[Indexed](), dict[int, AppliedAccount]()
+    first: dict[str, int] = {}
+    for index, each in enumerate(entries):
+        name = str(each.get("account", ""))[:64]
+        try:
+            entry = AccountEntry.model_validate(each)
+        except ValidationError as wrong:
+            error = describe_errors(wrong.errors())
+        else:
+            name = entry.account
+            if first.setdefault(name.lower(), index) == index:
+                good.append((index, entry))
+                continue
+            error = f"{name} is there twice"
+        refused[index] = AppliedAccount(index=index, account=name, action="refuse", error=error)
+    return good, refused
+
+
+def _pages(entries: Sequence[Indexed]) -> Iterator[list[Indexed]]:
+    remaining = iter(entries)
+    while page := list(islice(remaining, _TOGETHER)):
+        yield page
+
+
+def _wanted_in(page: Sequence[Indexed]) -> dict[AccountId, WantedAccount]:
+    return {
+        AccountId(each.account): WantedAccount(
+            tier=each.tier,
+            master_user=each.master_user,
+            account_manager=each.account_manager,
+            modes=each.modes,
+            reconcile_at=each.reconcile_at,
+        )
+        for _, each in page
+    }
+
+
+def _to_applied(index: int, difference: AccountDifference) -> AppliedAccount:
+    before, after = _shown(difference.before), _shown(difference.after)
+    changes = {name: (before.get(name, ""), after[name]) for name in after if before.get(name, "") != after[name]}
+    is_new = not difference.before.version
+    action: Literal["add", "change", "none"] = "none" if not difference.facts else "add" if is_new else "change"
+    return AppliedAccount(
+        index=index,
+        account=difference.before.account,
+        action="refuse" if difference.refusal else action,
+        changes={} if difference.refusal else changes,
+        error=difference.refusal,
+    )
+
+
+def _shown(account: Account) -> dict[str, str]:
+    """The settings of an account that a file can have; a new account has none."""
+    if not account.version:
+        return {}
+    return {
+        "tier": str(account.tier),
+        "master_user": account.master_user,
+        "account_manager": account.account_manager,
+        **{f"modes.{target}": str(account.modes.get(target, Mode.OFF)) for target in Target},
+        "reconcile_at": account.reconcile_at,
+    }
+
+
+async def _encoded(lines: AsyncIterator[AppliedLine]) -> AsyncIterator[str]:
+    try:
+        async for line in lines:
+            yield line.model_dump_json(exclude_none=True) + "\n"
+    except (NotPermitted, StoreConflict, StoreFailed) as failure:
+        yield AppliedLine(error=str(failure)).model_dump_json(exclude_none=True) + "\n"
 
 
 def _to_settings(account: Account) -> AccountSettings:

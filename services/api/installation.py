@@ -12,7 +12,7 @@ from domain.store import Row, Store, Stream, Where
 from services.accounts.handlers import Accounts
 from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
-from services.intake.polling import Polling
+from services.intake.polling import Polling, Portals
 from services.projector.service import ProjectorApp
 from services.runtime.consumer import PartitionOf
 from services.runtime.service import P, Service, T, Worker
@@ -170,8 +170,9 @@ class Installation:
     """Every service on its store, and the accounts' credentials.
 
     `registry` describes the services, which `services` are in the same order; `readers` are their stores as queries
-    read them. `polling` reads the Portal's API, where this process does. `partition_of` is the partition of an account
-    in every stream; None where the services consume each other's logs in place.
+    read them. `open_portals` connects to the Portal for one check. `polling` reads the Portal's API, where this process
+    does. `partition_of` is the partition of an account in every stream; None where the services consume each other's
+    logs in place.
     """
 
     registry: Collection[Registered]
@@ -184,6 +185,7 @@ class Installation:
     connections: OpenConnections
     readers: Readers
     open_dry_run: Scratch
+    open_portals: Callable[[], Portals]
     polling: Polling | None = None
     partition_of: PartitionOf | None = None
 

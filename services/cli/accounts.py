@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.prompt import Prompt
 
-from domain.account import Mode, Tier
+from domain.account import OPERATOR, Mode, Tier
 from domain.cleaning import is_storable
 from domain.identity import Target
 from domain.profile import CREDENTIALS
@@ -38,15 +38,20 @@ def add(
     tier: Annotated[Tier, typer.Option(help="The customer's tier of the Portal.")] = Tier.PRO,
     account_manager: Annotated[str, typer.Option(help="Who may allow Sync Drivers for a Standard account.")] = "",
     target: Annotated[list[Target] | None, typer.Option(help="A target to synchronise; repeat it for more.")] = None,
-    mode: Annotated[Mode, typer.Option(help="The mode of its targets.")] = Mode.FULL,
+    mode: Annotated[
+        Mode, typer.Option(help="The mode of its targets; with observe everything is decided, and nothing sent.")
+    ] = Mode.OBSERVE,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add an account. Sync stays off until its Master User turns it on.
 
+    Its targets are only observed at first: everything is decided and recorded, and nothing is sent to them. Look at
+    what would be done by `driverlink plan`, then let it be done by `driverlink accounts mode`.
+
     Examples:
         driverlink accounts add acme --master-user maria
-        driverlink accounts add acme --master-user maria --target driveri --mode observe
+        driverlink accounts add acme --master-user maria --target driveri --mode full
     """
     body = {
         "account": account,
@@ -83,6 +88,69 @@ def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOpti
         driverlink accounts show acme
     """
     _print([ask(data, lambda services: services.get(f"/accounts/{account}"))], as_json=as_json)
+
+
+@accounts.command()
+def apply(
+    file: Annotated[
+        Path,
+        typer.Option("--file", "-f", exists=True, dir_okay=False, allow_dash=True, help="YAML or JSON; - for input."),
+    ],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    person: Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking.")] = OPERATOR,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring accounts to what a file says of them: add those that are new, change those that differ.
+
+    The file has a list `accounts`; each of them needs its `account`, and a new one its `master_user`. What is left out
+    of `tier`, `master_user`, `account_manager`, `modes` and `reconcile_at` stays as it is. Accounts that the file does
+    not name are left alone. If anything in the file is wrong, every error is listed with its line, and nothing is
+    stored; run again, it changes nothing. Sync Drivers is never turned on or off by it.
+
+    Examples:
+        driverlink accounts apply -f accounts.yaml --dry-run
+        driverlink accounts apply -f accounts.yaml
+    """
+    from services.cli.accounts_file import apply_file  # noqa: PLC0415 - what reads YAML loads only where it is used
+
+    result = ask(data, lambda services: apply_file(services, file, by=person, is_dry_run=dry_run))
+    if as_json:
+        print_json(result.document)
+    else:
+        result.print()
+    if result.is_refused:
+        raise typer.Exit(1)
+
+
+@accounts.command("set")
+def set_people(
+    account: AccountArgument,
+    *,
+    tier: Annotated[Tier | None, typer.Option(help="The customer's tier of the Portal.")] = None,
+    master_user: Annotated[str | None, typer.Option(help="The Portal user who may turn Sync Drivers on.")] = None,
+    account_manager: Annotated[
+        str | None, typer.Option(help="Who may allow Sync Drivers for a Standard account; empty: there is none.")
+    ] = None,
+    person: Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking.")] = OPERATOR,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change an account's tier, its Master User or its account manager.
+
+    Its account manager can, and who runs the service; its Master User cannot. Sync Drivers stays as it is.
+
+    Examples:
+        driverlink accounts set acme --master-user eve
+        driverlink accounts set acme --tier enterprise --as bob
+    """
+    wanted = {"tier": tier, "master_user": master_user, "account_manager": account_manager}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if not given:
+        raise typer.BadParameter("say what changes: --tier, --master-user or --account-manager")
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/people", {"by": person, **given}))
+    _print([answer], as_json=as_json)
 
 
 @accounts.command()
@@ -186,6 +254,39 @@ def connect(
     body = {"target": target, "values": plain | {name: secret_of(name, files[name]) for name in form.secrets}}
     ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
     out.print(f"connected {account} to {target}")
+
+
+@accounts.command()
+def check(
+    account: AccountArgument,
+    target: Annotated[
+        list[ConnectedTo] | None, typer.Argument(help="The Portal, or targets; by default the targets.")
+    ] = None,
+    data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Check an account's credentials, each by one real call that only reads.
+
+    Exit status 1: at least one of them does not work.
+
+    Examples:
+        driverlink accounts check acme
+        driverlink accounts check acme portal motive
+    """
+    asked = [str(each) for each in target or Target]
+    path = f"/accounts/{account}/credentials/checked"
+    found = ask(data, lambda services: [services.post(path, {"target": each}) for each in asked])
+    if as_json:
+        print_json(found)
+    else:
+        rows = [
+            (each["target"], "works" if each["ok"] else f"fails: {each['reason'].replace('_', ' ')}", each["detail"])
+            for each in found
+        ]
+        print_table(("target", "credentials", "detail"), rows)
+    if not all(each["ok"] for each in found):
+        raise typer.Exit(1)
 
 
 @accounts.command()

@@ -118,7 +118,7 @@ class Stage:
 
     async def open_account(self) -> None:
         """An account of the sample fleet, connected to both sandboxes, with synchronisation off."""
-        await self.post("/accounts", {"account": ACCOUNT, "tier": "pro", "master_user": MASTER_USER})
+        await self.post("/accounts", {"account": ACCOUNT, "tier": "pro", "mode": "full", "master_user": MASTER_USER})
         for target, values in _CREDENTIALS.items():
             await self.post(f"/accounts/{ACCOUNT}/credentials", {"target": target, "values": values})
 

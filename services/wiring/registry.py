@@ -373,6 +373,7 @@ def to_installation(
         connections=given.connections,
         readers=readers,
         open_dry_run=open_dry_run,
+        open_portals=lambda: PortalConnections(given.settings, given.credentials),
         polling=polling,
         partition_of=partition_of,
     )

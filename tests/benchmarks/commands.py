@@ -27,7 +27,7 @@ def measure(_: Servers, telling: Telling) -> Sequence[Finding]:
         overview = _finding("commands: driverlink --help", budgets.HELP, data, "--help")
         done(1)
         with running_up(data):
-            _run(data, "accounts", "add", "acme", "--master-user", "maria")
+            _run(data, "accounts", "add", "acme", "--master-user", "maria", "--mode", "full")
             answer = _finding("commands: driverlink status, services running", budgets.COMMAND, data, "status")
         done(2)
     return overview, answer

@@ -112,7 +112,7 @@ class Embedded:
 
     def opt_in(self, fleet: Fleet) -> None:
         """State an account's drivers, connect it, and turn Sync Drivers on."""
-        self._post("/accounts", {"account": fleet.account, "tier": "pro", "master_user": MASTER_USER})
+        self._post("/accounts", {"account": fleet.account, "tier": "pro", "mode": "full", "master_user": MASTER_USER})
         for target in Target:
             values = credentials(target, fleet.account)
             self._post(f"/accounts/{fleet.account}/credentials", {"target": target, "values": values})

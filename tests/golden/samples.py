@@ -6,8 +6,10 @@ from typing import Any
 
 from domain.account import (
     AccountAdded,
+    AccountManagerSet,
     DeletesApproved,
     DeletesRejected,
+    MasterUserSet,
     ModeSet,
     ReconciliationRequested,
     ReconciliationTimeSet,
@@ -15,6 +17,7 @@ from domain.account import (
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
+    TierSet,
 )
 from domain.driver_link import (
     Confirmed,
@@ -179,6 +182,9 @@ _ALL: tuple[Event, ...] = (
     RetryRequested(**_of_account(8), target="driveri", driver="417", reason="invalid"),
     ReconciliationRequested(**_of_account(9), target="driveri", driver="417", keys=["D-417"], plan=""),
     ReconciliationTimeSet(**_of_account(10), reconcile_at="03:30"),
+    MasterUserSet(**{**_of_account(11), "by": "operator", "role": "operator"}, master_user="robin@example.com"),
+    AccountManagerSet(**{**_of_account(12), "by": "operator", "role": "operator"}, account_manager="alex@example.com"),
+    TierSet(**{**_of_account(13), "by": "alex@example.com", "role": "account_manager"}, tier="enterprise"),
     DriverCreated(**_of_driver(1), profile=_PROFILE),
     DriverUpdated(**_of_driver(2), profile={**_PROFILE, "time_zone": "America/Chicago"}),
     DriverMissed(**_of_driver(3)),

@@ -58,7 +58,7 @@ async def get_state(address: str) -> Json:
 
 async def open_account(stage: Stage, *connected: str) -> None:
     """Add the account, whose Master User is maria, and connect it; sync is off."""
-    await stage.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "maria"})
+    await stage.post("/accounts", {"account": "acme", "tier": "pro", "mode": "full", "master_user": "maria"})
     for target in connected or tuple(map(str, Target)):
         await stage.post("/accounts/acme/credentials", {"target": target, "values": CREDENTIALS[target]})
 

@@ -45,7 +45,9 @@ class FleetStage(Stage):
 
     async def open_account(self) -> None:
         """The account, connected to its tenant and its company, with synchronisation off."""
-        await self.post("/accounts", {"account": self._part.account, "tier": "pro", "master_user": MASTER_USER})
+        await self.post(
+            "/accounts", {"account": self._part.account, "tier": "pro", "mode": "full", "master_user": MASTER_USER}
+        )
         for target, values in self._part.credentials.items():
             await self.post(f"/accounts/{ACCOUNT}/credentials", {"target": target, "values": values})
 

@@ -54,7 +54,10 @@ def alone(*arguments: str, **settings: str | Path) -> Refused:
 @pytest.fixture
 def fleet(command: Commands) -> str:
     """An account on the Pro tier whose Master User is maria."""
-    assert command("accounts", "add", "acme", "--master-user", "maria", "--account-manager", "max")[0] == 0
+    assert (
+        command("accounts", "add", "acme", "--master-user", "maria", "--mode", "full", "--account-manager", "max")[0]
+        == 0
+    )
     return "acme"
 
 

@@ -76,7 +76,7 @@ async def connect(playing: Stage, client_secret: str, refresh_token: str, app_to
 
 async def sync_one(playing: Stage) -> None:
     """One driver, brought to both targets."""
-    await playing.post("/accounts", {"account": ACCOUNT, "tier": "pro", "master_user": "maria"})
+    await playing.post("/accounts", {"account": ACCOUNT, "tier": "pro", "mode": "full", "master_user": "maria"})
     await connect(playing, CLIENT[1], GRANT["refresh_token"], "hush-app-token")
     await playing.take([{"line": 2, "driver": "p1", "profile": PROFILE}])
     await playing.turn_on()

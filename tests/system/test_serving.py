@@ -254,7 +254,7 @@ def add_account(command: Command, settings: dict[str, str]) -> None:
 
     async def add() -> None:
         async with commanded(read_settings(DistributedSettings)) as (client, _):
-            body = {"account": "acme", "tier": "pro", "master_user": "ann"}
+            body = {"account": "acme", "tier": "pro", "mode": "full", "master_user": "ann"}
             assert (await client.post("/accounts", json=body)).is_success
 
     status, _, err = command("database", "migrate", **settings)

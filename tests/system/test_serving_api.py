@@ -45,7 +45,7 @@ def address(variables: dict[str, str]) -> Iterator[str]:
 
 def test_commands_need_nothing_but_the_address_of_the_api(address: str) -> None:
     on = {"DRIVERLINK_API_URL": address}
-    assert command(on, "accounts", "add", "acme", "--master-user", "jane").status == 0
+    assert command(on, "accounts", "add", "acme", "--master-user", "jane", "--mode", "full").status == 0
     assert [each["account"] for each in command(on, "accounts", "list", "--json").document] == ["acme"]
 
 

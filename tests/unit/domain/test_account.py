@@ -12,9 +12,11 @@ from domain.account import (
     Account,
     AccountAdded,
     AccountEvent,
+    AccountManagerSet,
     DeletesApproved,
     DeletesJudged,
     DeletesRejected,
+    MasterUserSet,
     Mode,
     ModeSet,
     NotPermitted,
@@ -27,6 +29,8 @@ from domain.account import (
     SyncTurnedOff,
     SyncTurnedOn,
     Tier,
+    TierSet,
+    WantedAccount,
     replay,
 )
 from domain.identity import AccountId, Target, account_stream
@@ -242,3 +246,65 @@ def test_the_time_of_daily_reconciliations_is_set_once() -> None:
     after = _scenario(given=[PRO], when=lambda account: ANN.set_reconciliation_time(account, "03:30"), then=[set_once])
     assert after.reconcile_at == "03:30"
     assert ANN.set_reconciliation_time(after, "03:30") == ()
+
+
+OPERATOR = Request(by="operator", at=AT)
+
+
+def test_a_new_account_that_is_wanted_is_added_and_only_observes_its_targets() -> None:
+    observed = {"driveri": "observe", "motive": "observe"}
+    added = _fact(AccountAdded, 1, "operator", tier="pro", master_user="max", account_manager="", modes=observed)
+    timed = _fact(ReconciliationTimeSet, 2, "operator", reconcile_at="03:30")
+    wanted = WantedAccount(master_user="max", reconcile_at="03:30")
+    after = _scenario(given=[], when=lambda account: OPERATOR.bring_to(account, wanted), then=[added, timed])
+    assert OPERATOR.bring_to(after, wanted) == ()
+
+
+def test_only_what_differs_from_what_is_wanted_changes() -> None:
+    wanted = WantedAccount(
+        tier=Tier.STANDARD,
+        master_user="eve",
+        account_manager="ann",
+        modes={Target.DRIVERI: Mode.FULL, Target.MOTIVE: Mode.FULL},
+    )
+    facts = [
+        _fact(TierSet, 2, "operator", tier="standard"),
+        _fact(MasterUserSet, 3, "operator", master_user="eve"),
+        _fact(ModeSet, 4, "operator", target="motive", mode="full"),
+    ]
+    after = _scenario(given=[PRO], when=lambda account: OPERATOR.bring_to(account, wanted), then=facts)
+    assert (after.tier, after.master_user, after.policy_generation) == (Tier.STANDARD, "eve", {Target.MOTIVE: 4})
+    assert OPERATOR.bring_to(after, wanted) == OPERATOR.bring_to(after, WantedAccount()) == ()
+
+
+def test_an_account_manager_hands_over_to_another_one_in_their_own_role() -> None:
+    handed = _fact(AccountManagerSet, 2, "ann", account_manager="sam")
+    wanted = WantedAccount(account_manager="sam")
+    after = _scenario(given=[PRO], when=lambda account: ANN.bring_to(account, wanted), then=[handed])
+    assert after.account_manager == "sam"
+
+
+def test_a_master_user_cannot_change_the_people_of_the_account() -> None:
+    with pytest.raises(NotPermitted, match="the Master User of fleet-1 cannot change its tier or its people"):
+        MAX.bring_to(_after(PRO), WantedAccount(master_user="eve"))
+
+
+@pytest.mark.parametrize(
+    ("account", "wanted", "message"),
+    [
+        (_after(), WantedAccount(tier=Tier.PRO), "fleet-1 is new: say who its Master User is"),
+        (_after(PRO), WantedAccount(master_user=""), "fleet-1 needs a Master User"),
+        (_after(STANDARD), WantedAccount(account_manager=""), "say who that is"),
+        (_after(), WantedAccount(tier=Tier.STANDARD, master_user="max"), "say who that is"),
+    ],
+)
+def test_an_account_never_lacks_those_without_whom_sync_cannot_be_turned_on(
+    account: Account, wanted: WantedAccount, message: str
+) -> None:
+    with pytest.raises(NotPermitted, match=message):
+        OPERATOR.bring_to(account, wanted)
+
+
+def test_sync_stays_on_when_the_people_and_the_tier_change() -> None:
+    after = replay(_after(PRO, ON), OPERATOR.bring_to(_after(PRO, ON), WantedAccount(tier=Tier.STANDARD)))
+    assert (after.is_on, after.mode(Target.DRIVERI)) == (True, Mode.FULL)

@@ -96,7 +96,7 @@ class ApiStand:
         Jane is the account's Master User, bob its account manager.
         """
         people = {"master_user": "jane", "account_manager": "bob"}
-        await self.post("/accounts", {"account": account, "tier": "pro", **people})
+        await self.post("/accounts", {"account": account, "tier": "pro", "mode": "full", **people})
         await self.post(f"/accounts/{account}/sync", {"by": "jane", "on": True})
         self.step()
         for target in Target:

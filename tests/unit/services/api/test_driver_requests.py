@@ -12,7 +12,7 @@ JANE: Json = {"first_name": "Jane", "last_name": "Doe"}
 @pytest.fixture
 async def stand(tmp_path_factory: pytest.TempPathFactory) -> ApiStand:
     stand = ApiStand(tmp_path_factory.mktemp("data"))
-    await stand.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "jane"})
+    await stand.post("/accounts", {"account": "acme", "tier": "pro", "mode": "full", "master_user": "jane"})
     return stand
 
 

@@ -37,7 +37,7 @@ def stand(tmp_path: Path, twins: Twins) -> Iterator[ApiStand]:
 async def add(stand: ApiStand) -> None:
     """Drivers 1, unknown in Driveri, and 2, known there; sync is off, jane is the Master User."""
     people = {"master_user": "jane", "account_manager": "bob"}
-    await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
+    await stand.post("/accounts", {"account": "acme", "tier": "pro", "mode": "full", **people})
     for driver in ("1", "2"):
         profile = {"first_name": "Jane", "last_name": "Doe", "driveri_driver_id": f"D{driver}"}
         await stand.post("/accounts/acme/drivers", {"action": "create", "driver": driver, "profile": profile})
@@ -256,7 +256,7 @@ async def test_a_plan_names_the_matching_fields_that_no_driver_has(stand: ApiSta
 
 async def test_where_no_driver_is_known_nothing_is_missed(stand: ApiStand) -> None:
     people = {"master_user": "jane", "account_manager": "bob"}
-    await stand.post("/accounts", {"account": "acme", "tier": "pro", **people})
+    await stand.post("/accounts", {"account": "acme", "tier": "pro", "mode": "full", **people})
     assert (await plan(stand))[1]["unsaid"] == {}
 
 

@@ -70,5 +70,5 @@ async def test_what_was_stored_is_seen_at_once(stand: ApiStand) -> None:
     await stand.set_some_aside()
     for number in range(20):
         name = f"fleet-{number}"
-        await stand.post("/accounts", {"account": name, "tier": "pro", "master_user": "jane"})
+        await stand.post("/accounts", {"account": name, "tier": "pro", "mode": "full", "master_user": "jane"})
         assert (await stand.get(f"/accounts/{name}")).status_code == 200

@@ -26,7 +26,7 @@ class Account:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run = ServedFolder(folder / "data")
-        self.run("accounts", "add", "acme", "--master-user", "maria", "--account-manager", "max")
+        self.run("accounts", "add", "acme", "--master-user", "maria", "--mode", "full", "--account-manager", "max")
 
     def take(self, header: str, rows: list[str], *options: str) -> Ended:
         """Import these rows."""

@@ -31,7 +31,7 @@ def unsynchronised(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def _fill(stand: ApiStand) -> None:
-    account = {"account": "acme", "tier": "pro", "master_user": "maria", "targets": ["driveri"]}
+    account = {"account": "acme", "tier": "pro", "mode": "full", "master_user": "maria", "targets": ["driveri"]}
     assert (await stand.post("/accounts", account)).is_success
     names = {"first_name": "Jane", "last_name": "Doe"}
     lines = [
@@ -130,12 +130,12 @@ def test_a_plan_of_one_driver_counts_only_that_driver(driverlink: ServedFolder) 
 
 def test_a_fleet_in_step_has_nothing_to_do(driverlink: ServedFolder, twins: Twins) -> None:
     assert twins
-    driverlink("accounts", "add", "acme", "--master-user", "maria", "--target", "driveri")
+    driverlink("accounts", "add", "acme", "--master-user", "maria", "--mode", "full", "--target", "driveri")
     assert driverlink("plan", "acme").out.startswith("driveri: nothing to do\n")
 
 
 def test_a_roster_that_cannot_be_read_is_one_line(driverlink: ServedFolder) -> None:
-    driverlink("accounts", "add", "acme", "--master-user", "maria")
+    driverlink("accounts", "add", "acme", "--master-user", "maria", "--mode", "full")
     ended = driverlink("plan", "acme")
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert ended.err.startswith("driverlink: the roster of acme on driveri cannot be read: no credentials for driveri")

@@ -125,7 +125,7 @@ def test_the_details_list_drivers_that_were_not_in_sync(driverlink: ServedFolder
 
 
 def test_an_account_without_a_reconciliation_says_how_to_have_one(driverlink: ServedFolder) -> None:
-    driverlink("accounts", "add", "beta", "--master-user", "jane")
+    driverlink("accounts", "add", "beta", "--master-user", "jane", "--mode", "full")
     ended = driverlink("reconciliations", "beta")
     note = "no reconciliation of beta has finished yet; start one: `driverlink reconcile beta --as PERSON`\n"
     assert (ended.status, ended.out, ended.err) == (0, "", note)

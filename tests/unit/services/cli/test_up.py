@@ -31,7 +31,7 @@ def test_without_services_commands_are_answered_and_nothing_is_decided() -> None
         folder = Path(parent) / "data"
         with up(folder, "--no-services"):
             on = {"DRIVERLINK_DATA": str(folder)}
-            assert command(on, "accounts", "add", "acme", "--master-user", "maria").status == 0
+            assert command(on, "accounts", "add", "acme", "--master-user", "maria", "--mode", "full").status == 0
             assert command(on, "sync", "on", "acme", "--as", "maria", "--yes").status == 0
             (account,) = command(on, "accounts", "list", "--json").document
             assert account["sync"] == "on"
