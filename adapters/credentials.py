@@ -19,8 +19,8 @@ from urllib.parse import quote
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
-from domain.identity import Connectable, Target
-from domain.ports import CredentialsUnreadable, RenewableTokens
+from domain.identity import Connectable, Target, WebhookSender
+from domain.ports import CredentialsUnreadable, RenewableTokens, WebhookSecrets
 from domain.store import Position, Row, Store, Unit
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -86,12 +86,23 @@ _Motive = Annotated[
 ]
 
 
+class StoredWebhookSecrets(_CredentialsForm):
+    """See `WebhookSecrets`."""
+
+    secret: _Text = Field(repr=False)
+    since: float
+    former: str = Field(default="", repr=False)
+    former_until: float = 0.0
+
+
 class AccountCredentials(_CredentialsForm):
-    """What one account has, at the Portal and per target."""
+    """What one account has, at the Portal and per target, and the secrets by which others sign what they push to us."""
 
     portal: PortalCredentials | None = None
     driveri: DriveriCredentials | None = None
     motive: _Motive | None = None
+    portal_webhook: StoredWebhookSecrets | None = None
+    motive_webhook: StoredWebhookSecrets | None = None
 
 
 def with_stated(known: AccountCredentials, target: Connectable, values: Mapping[str, str]) -> AccountCredentials:
@@ -140,6 +151,20 @@ def with_tokens(
     return AccountCredentials.model_validate(
         {**known.model_dump(), str(target): {**known.model_dump()[str(target)], "renewed": asdict(tokens)}}
     )
+
+
+def webhook_of(known: AccountCredentials, sender: WebhookSender) -> WebhookSecrets | None:
+    """By which secrets this sender signs."""
+    stored: StoredWebhookSecrets | None = getattr(known, f"{sender}_webhook")
+    return WebhookSecrets(**stored.model_dump()) if stored else None
+
+
+def with_webhook(
+    known: AccountCredentials, sender: WebhookSender, secrets: WebhookSecrets | None
+) -> AccountCredentials:
+    """What an account has once this sender signs by other secrets, or by none."""
+    stored = StoredWebhookSecrets.model_validate(asdict(secrets)) if secrets else None
+    return known.model_copy(update={f"{sender}_webhook": stored})
 
 
 _Stamp = tuple[int, int, int]
@@ -207,6 +232,15 @@ class CredentialsFile:
             if changed is not None:
                 self._replace(account, changed)
             return changed is not None
+
+    def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
+        """See `CredentialsKeeper.webhook`."""
+        return webhook_of(self.of(account), sender)
+
+    def keep_webhook(self, account: str, sender: WebhookSender, secrets: WebhookSecrets | None) -> None:
+        """See `CredentialsKeeper.keep_webhook`."""
+        with self._lock:
+            self._replace(account, with_webhook(self.of(account), sender, secrets))
 
     def _path(self, account: str) -> Path:
         """An account's file: the same in any letter case, as accounts are."""
@@ -354,6 +388,14 @@ class CredentialsTable:
     def replace_tokens(self, account: str, target: Target, spent: str, tokens: RenewableTokens) -> bool:
         """See `TokensKeeper.replace_tokens`."""
         return self._change(account, lambda: with_tokens(self._stored(account), target, spent, tokens))
+
+    def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
+        """See `CredentialsKeeper.webhook`."""
+        return webhook_of(self._stored(account), sender)
+
+    def keep_webhook(self, account: str, sender: WebhookSender, secrets: WebhookSecrets | None) -> None:
+        """See `CredentialsKeeper.keep_webhook`."""
+        self._change(account, lambda: with_webhook(self._stored(account), sender, secrets))
 
     def close(self) -> None:
         """Let go of the store."""

@@ -28,6 +28,10 @@ Connectable = Target | Literal["portal"]
 """What an account has credentials at: a target, or the Portal itself."""
 
 
+WebhookSender = Literal["portal", "motive"]
+"""Who pushes to us, signed by a secret of the account."""
+
+
 @lru_cache(maxsize=16_384)
 def _stream_id(*parts: str) -> UUID:
     return uuid5(_NAMESPACE, "\x1f".join(parts))

@@ -147,6 +147,18 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PushedChange:
+    """What the Portal pushes of one driver: that it says this of it, or that it has deleted it.
+
+    The profile of one that `is_deleted` only says by which RefID the driver may be known.
+    """
+
+    driver: PortalDriverId
+    profile: StatedProfile
+    is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListChange:
     """What a list changes of one driver: the name of the change, its fields, and the identifiers before and after."""
 

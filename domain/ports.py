@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from domain.failures import Rejected, Unavailable
-from domain.identity import Connectable, Key, PortalDriverId, Target
+from domain.identity import Connectable, Key, PortalDriverId, Target, WebhookSender
 from domain.matching import ObservedDriver, UnreadableRecords
 from domain.profile import Profile, StatedProfile
 
@@ -175,6 +175,23 @@ class CredentialsUnreadable(Exception):
     """Credentials are there but cannot be used; the message says why, without quoting them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSecrets:
+    """By which secrets a sender signs what it pushes for an account: the newest, and the former until a moment.
+
+    Moments are in seconds since the epoch.
+    """
+
+    secret: str = field(repr=False)
+    since: float
+    former: str = field(default="", repr=False)
+    former_until: float = 0.0
+
+    def valid(self, now: float) -> tuple[str, ...]:
+        """The secrets that are good now."""
+        return (self.secret, self.former) if self.former and now < self.former_until else (self.secret,)
+
+
 class CredentialsKeeper(Protocol):
     """Where an account's credentials at the Portal and at targets are kept, apart from every store."""
 
@@ -184,6 +201,17 @@ class CredentialsKeeper(Protocol):
 
     def remove(self, account: str, target: Connectable) -> bool:
         """Keep an account's credentials there no longer; False if there are none. Raises `CredentialsUnreadable`."""
+        ...
+
+    def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
+        """By which secrets this sender signs, as they are stored now; None if there are none.
+
+        Raises `CredentialsUnreadable` and `StoreFailed`.
+        """
+        ...
+
+    def keep_webhook(self, account: str, sender: WebhookSender, secrets: WebhookSecrets | None) -> None:
+        """Store by which secrets this sender signs from now on; None: by none. Raises `CredentialsUnreadable`."""
         ...
 
 

@@ -65,7 +65,7 @@ class Accounts:
 
     def add(self, account: AccountId, by: str, change: AccountChange) -> Account:
         """Make a new account known; raises `NotPermitted` when it is known already, in whatever letter case."""
-        known = _found(self._store, account) or Account(account=account)
+        known = find_account(self._store, account) or Account(account=account)
         return self._store_facts(known, change(Request(by=by, at=self._clock()), known))
 
     def ask(self, account: str, by: str, change: AccountChange) -> Account:
@@ -117,7 +117,7 @@ class Accounts:
 
 def account_of(store: Store, account: str) -> Account:
     """An account of the accounts' store, by its id in any letter case; raises `UnknownAccount`."""
-    found = _found(store, account)
+    found = find_account(store, account)
     if found is None:
         names = store.count(AccountRow, by=["account"])
         raise UnknownAccount(account, (str(name) for (name,) in names))
@@ -129,7 +129,7 @@ def accounts_in(store: Store) -> list[Account]:
     return [to_account(row) for row in store.select(AccountRow, order_by="account")]
 
 
-def _found(store: Store, account: str) -> Account | None:
+def find_account(store: Store, account: str) -> Account | None:
     """The account of this id; where no row has it as it is written, its history says how it is spelled."""
     known = accounts_of(store, [account])
     if account in known:

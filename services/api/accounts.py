@@ -15,7 +15,16 @@ from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import AccountChange, AccountDifference, accounts_in
 from services.api.installation import Installation
 from services.api.routing import Installed, KnownAccount, new_router
-from services.api.schema import ByPerson, Moment, Named, NamedOrBlank, RequestBody, ResponseBody, describe_errors
+from services.api.schema import (
+    ByPerson,
+    Moment,
+    Named,
+    NamedOrBlank,
+    RequestBody,
+    ResponseBody,
+    field_errors,
+    in_one_line,
+)
 from services.intake.polling import forget
 from services.runtime.context import utc_now
 
@@ -390,7 +399,7 @@ def _parse(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Indexed], dict[in
         try:
             entry = AccountEntry.model_validate(each)
         except ValidationError as wrong:
-            error = describe_errors(wrong.errors())
+            error = in_one_line(field_errors(wrong.errors()))
         else:
             name = entry.account
             if first.setdefault(name.lower(), index) == index:

@@ -16,6 +16,7 @@ from services.api import (
     account_history,
     accounts,
     approvals,
+    changes,
     dead_letters,
     driver_details,
     drivers,
@@ -30,6 +31,7 @@ from services.api import (
     rekeyings,
     resubmissions,
     status,
+    webhooks,
 )
 from services.api.installation import Installation
 
@@ -42,6 +44,8 @@ _RESOURCES = (
     health,
     accounts,
     account_history,
+    webhooks,
+    changes,
     drivers,
     driver_details,
     approvals,

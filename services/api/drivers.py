@@ -1,5 +1,6 @@
 """What the Portal states of an account's drivers: lists, and single changes."""
 
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import asdict
@@ -235,9 +236,20 @@ def _stated(lines: tuple[StatedLine, ...]) -> list[PortalLine]:
 def _checked(profile: dict[str, str]) -> dict[str, str]:
     """The fields as they are stored. Raises `Malformed` for the first that is refused, by the checks of all inputs."""
     _check_known(profile.keys())
-    flaws = ((field, flaw(field, profile[field])) for field in FIELDS if field in profile)
-    if found := next(((field, reason) for field, reason in flaws if reason), None):
+    if found := next(flaws_of(profile), None):
         raise Malformed(" ".join(found))
+    return stored_form(profile)
+
+
+def flaws_of(profile: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The fields that cannot be stored as they are stated, each with the first reason."""
+    for field in FIELDS:
+        if field in profile and (reason := flaw(field, profile[field])):
+            yield field, reason
+
+
+def stored_form(profile: Mapping[str, str]) -> dict[str, str]:
+    """Fields without a flaw, as they are stored."""
     cleaned = {field: normal_form(field, text) for field, text in profile.items()}
     zone = cleaned.get("time_zone")
     return {**cleaned, "time_zone": to_iana(zone) or ""} if zone else cleaned

@@ -13,8 +13,10 @@ from services.accounts.handlers import Accounts
 from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
 from services.intake.polling import Polling, Portals
+from services.intake.pushing import Pushes
 from services.projector.service import ProjectorApp
 from services.runtime.consumer import PartitionOf
+from services.runtime.context import Clock
 from services.runtime.service import P, Service, T, Worker
 
 PATIENCE = 20.0
@@ -180,6 +182,8 @@ class Installation:
     running: RunningServices
     accounts: Accounts
     intake: Intake
+    pushes: Pushes
+    clock: Clock
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
     connections: OpenConnections

@@ -15,10 +15,11 @@ from domain.account import NotPermitted
 from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
-from services.api import API_HEADER, dead_letters, events, issues, planner, reconciliations
+from services.api import API_HEADER, dead_letters, events, issues, planner, reconciliations, webhooks
 from services.api.installation import ServiceDown
-from services.api.schema import FieldError, Malformed, Problem, field_errors
+from services.api.schema import FieldError, Malformed, Problem, field_errors, in_one_line
 from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
+from services.intake.pushing import PushIdReused
 
 PAGE = "/problems"
 """Where the API serves the page of all kinds; it is the same as `docs/reference/problems.md`."""
@@ -58,6 +59,7 @@ NOT_FOUND = _kind("not-found", "There is no such path", 404, "See the paths in `
 WRONG_METHOD = _kind(
     "wrong-method", "The path does not take this method", 405, "The `Allow` header names those it takes."
 )
+TOO_SLOW = _kind("too-slow", "The body did not come in time", 408, "Send it in parts, or over a better connection.")
 TOO_LARGE = _kind("too-large", "The request is too large", 413, "Send it in parts.")
 UNEXPECTED = _kind(
     "unexpected", "The services failed unexpectedly", 500, "The log of the services has the reason; report it."
@@ -71,6 +73,18 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     ),
     dead_letters.BadName: _kind(
         "invalid-letter", "This is not the name of a dead letter", 400, "Take names from `GET /v1/dead-letters`."
+    ),
+    webhooks.SignatureRefused: _kind(
+        "not-signed",
+        "The push is not signed as it has to be",
+        401,
+        "Check the clock and the secret; the answer is the same for an account that there is not.",
+    ),
+    webhooks.WebhookRefused: _kind(
+        "webhook-secret", "The secret of a webhook cannot be made like this", 409, "`detail` says what to do."
+    ),
+    PushIdReused: _kind(
+        "push-id-reused", "Another body was accepted under this `webhook-id`", 409, "Give each push its own id."
     ),
     NotPermitted: _kind(
         "not-permitted",
@@ -123,7 +137,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
 }
 """The kind of each exception that refuses a request, or of the first of its classes that has one."""
 
-_BY_STATUS = {kind.status: kind for kind in (NOT_FOUND, WRONG_METHOD, TOO_LARGE)}
+_BY_STATUS = {kind.status: kind for kind in (NOT_FOUND, WRONG_METHOD, TOO_SLOW, TOO_LARGE)}
 
 
 def all_kinds() -> list[ProblemKind]:
@@ -145,7 +159,8 @@ def to_problem(kind: ProblemKind, detail: str, errors: Iterable[FieldError] | No
 
 def problem_of(refused: Exception) -> Problem:
     """The problem details of an exception of `KINDS`."""
-    return to_problem(next(KINDS[each] for each in type(refused).__mro__ if each in KINDS), str(refused))
+    errors = refused.errors if isinstance(refused, Malformed) and refused.errors else None
+    return to_problem(next(KINDS[each] for each in type(refused).__mro__ if each in KINDS), str(refused), errors)
 
 
 def to_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -162,8 +177,7 @@ async def refuse_malformed(_: Request, refused: Exception) -> JSONResponse:
     """A body or parameter that its model refuses: named by its field, without where in the request it stands."""
     assert isinstance(refused, RequestValidationError)  # noqa: S101 - registered for nothing else
     found = field_errors(_located(error) for error in refused.errors())
-    detail = "; ".join(f"{each.field}: {each.detail}" for each in found)
-    return to_response(to_problem(INVALID_REQUEST, detail, found))
+    return to_response(to_problem(INVALID_REQUEST, in_one_line(found), found))
 
 
 def _located(error: Mapping[str, Any]) -> Mapping[str, Any]:

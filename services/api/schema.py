@@ -1,6 +1,6 @@
 """What the requests and responses of all resources share."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -13,7 +13,11 @@ LARGEST_INTEGER = 2**63 - 1
 
 
 class Malformed(Exception):
-    """A request is not as it should be; the message says what is wrong with it."""
+    """A request is not as it should be; the message says what is wrong with it, and `errors` with which fields."""
+
+    def __init__(self, words: str, errors: "Sequence[FieldError]" = ()) -> None:
+        super().__init__(words)
+        self.errors = errors
 
 
 class RequestBody(BaseModel):
@@ -90,12 +94,17 @@ def parse(text: str | bytes, kind: type[B]) -> B:
     try:
         return kind.model_validate_json(text)
     except ValidationError as wrong:
-        raise Malformed(describe_errors(wrong.errors())) from None
+        raise malformed(field_errors(wrong.errors())) from None
 
 
-def describe_errors(errors: Iterable[Mapping[str, Any]]) -> str:
-    """The errors of pydantic in one line: the field first, without pydantic's own words."""
-    return "; ".join(f"{each.field}: {each.detail}" for each in field_errors(errors))
+def malformed(errors: Sequence[FieldError]) -> Malformed:
+    """That these fields of a request are not as they should be."""
+    return Malformed(in_one_line(errors), errors)
+
+
+def in_one_line(errors: Iterable[FieldError]) -> str:
+    """These errors in one line, each with its field first."""
+    return "; ".join(f"{each.field}: {each.detail}" for each in errors)
 
 
 def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:

@@ -17,6 +17,7 @@ from domain.profile import CREDENTIALS
 from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, PersonOption, ask
 from services.cli.plans import opt_in, print_applied
 from services.cli.printing import err, out, print_json, print_note, print_table
+from services.cli.webhooks import webhook
 
 
 def _secret_file(what: str) -> Any:  # noqa: ANN401 - typer's own
@@ -27,6 +28,7 @@ ConnectedTo = StrEnum("ConnectedTo", [(each.upper(), each) for each in CREDENTIA
 
 
 accounts = typer.Typer(no_args_is_help=True)
+accounts.add_typer(webhook, name="webhook", help="Make, replace and revoke the secrets of what is pushed to us.")
 sync = typer.Typer(no_args_is_help=True)
 
 

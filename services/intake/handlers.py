@@ -19,6 +19,7 @@ from domain.portal import (
     Meant,
     PortalDriver,
     PortalDriverEvent,
+    PushedChange,
     RefusedLine,
     Statement,
     candidates,
@@ -126,6 +127,18 @@ class ReKeyings:
         used = [driver for driver, row in judged.items() if row.state == APPROVED]
         if used:
             unit.remove(ReKeyingRow, {"account": account, "driver": used})
+
+    def hold(self, account: AccountId, differences: Iterable[ListChange]) -> None:
+        """Let those of these drivers who are re-keyed, and were not judged before, wait for an approval."""
+        rekeyed = {each.driver: each for each in differences if each.is_rekeying}
+        judged = self._judged(account, [(driver, each.after) for driver, each in rekeyed.items()])
+        unit = Unit()
+        unit.keep(
+            replace(self._row(account, driver, each.after, state=HELD), before=dict(each.before))
+            for driver, each in rekeyed.items()
+            if driver not in judged
+        )
+        self._store.commit(unit)
 
     def judge(self, account: AccountId, reviewed: Reviewed, absences: Absences) -> Judgement:
         """Whether a list may be stored; if so, and it is going to be, the re-keyings are stored."""
@@ -279,6 +292,20 @@ class SnapshotRefused(Exception):
     """A list cannot count as a full snapshot; the message says why."""
 
 
+FieldFlaw = tuple[int, str, str]
+"""What is wrong with a pushed change: its place among them, from 0 on, the field, and why."""
+
+_NAMELESS: Final = "is missing: the driver is new, and needs a first and a last name"
+
+
+class ChangesRefused(Exception):
+    """Pushed changes that are not as they should be, so that none of them is stored."""
+
+    def __init__(self, flaws: Sequence[FieldFlaw]) -> None:
+        super().__init__(f"{len(flaws)} fields are not as they should be")
+        self.flaws = flaws
+
+
 class UnknownDriver(Exception):
     """The Portal has no such driver, as far as intake knows."""
 
@@ -334,6 +361,36 @@ class Intake:
             taken.changes[change] += 1
             if facts:
                 taken.differences.append(ListChange.between(known[driver], replay(known[driver], facts), change))
+        return taken, unit
+
+    def pushing(self, account: AccountId, changes: Sequence[PushedChange], *, source: str) -> tuple[Taken, Unit]:
+        """What follows from changes that the Portal pushes, one after the other, and what to store for them.
+
+        Raises `ChangesRefused` for those by which the Portal would have a driver without a name.
+        """
+        lines = [PortalLine(driver=change.driver, profile=change.profile) for change in changes]
+        drivers = [candidate for _, (candidate,) in self._meant(account, lines)]
+        before = self._known(account, drivers)
+        known, taken, unit = dict(before), Taken(), Unit()
+        statement = Statement(at=self._clock(), source=source)
+        nameless: list[FieldFlaw] = []
+        for place, (change, driver) in enumerate(zip(changes, drivers, strict=True)):
+            facts = (
+                statement.deleted(known[driver])
+                if change.is_deleted
+                else statement.present(known[driver], change.profile)
+            )
+            if not change.is_deleted and not known[driver].is_there:
+                profile = change.profile.onto({})
+                nameless += [(place, field, _NAMELESS) for field in ("first_name", "last_name") if field not in profile]
+            known[driver] = replay(known[driver], facts)
+            unit.events.extend(facts)
+            taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
+        if nameless:
+            raise ChangesRefused(nameless)
+        changed = [driver for driver in known if known[driver] != before[driver]]
+        taken.differences += [ListChange.between(before[each], known[each], "pushed") for each in changed]
+        unit.keep(to_row(known[driver]) for driver in changed)
         return taken, unit
 
     def review(self, account: AccountId, drivers: Sequence[PortalLine], *, source: str) -> Taken:

@@ -92,6 +92,41 @@ class ReKeyingRow(Row):
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushRow(Row):
+    """Work in hand: a push that was accepted, so that the same one changes nothing again; `push` is its webhook-id.
+
+    `hour` is when it came, to the hour; `digest` stands for its body, and `changes` is what it was answered.
+    """
+
+    TABLE: ClassVar[str] = "pushes"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "push")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("hour",),)
+
+    account: str
+    push: str
+    hour: str
+    digest: str
+    changes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedPushRow(Row):
+    """Work in hand: how often a push was refused for a `reason`, and when last; not a word of what was in it.
+
+    `account` is empty where there is none of that name.
+    """
+
+    TABLE: ClassVar[str] = "refused_pushes"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "sender", "reason")
+
+    account: str
+    sender: str
+    reason: str
+    refused: int
+    at: str
+
+
 def to_portal_driver(row: KnownDriver) -> PortalDriver:
     """The portal driver that a row stands for."""
     return PortalDriver(

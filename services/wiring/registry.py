@@ -23,6 +23,7 @@ from services.decider.projections import READ_MODELS as DECIDER_MODELS
 from services.intake import read_models as intake
 from services.intake.handlers import Hourly, Intake
 from services.intake.polling import LOOK, ListReader, Polling
+from services.intake.pushing import Pushes
 from services.projector import read_models as projector
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Connected, Connecting, Pause
@@ -159,7 +160,10 @@ def build_accounts(store: Store, given: Dependencies) -> Built:
 
 def build_intake(store: Store, given: Dependencies) -> Built:
     """Intake, with its polling of the Portal's API."""
-    chores = [Hourly(Intake(store, given.clock).forget_unfinished_snapshots, given.clock)]
+    chores = [
+        Hourly(Intake(store, given.clock).forget_unfinished_snapshots, given.clock),
+        Hourly(Pushes(store, given.clock).forget_old, given.clock),
+    ]
     service = Service("intake", store=store, clock=given.clock, notifier=given.notifier, chores=chores)
     settings = given.settings
     most_asked = max(1, int(settings.portal_calls_per_second * settings.portal_read_every / 2))
@@ -288,7 +292,14 @@ _INTAKE = ServiceSpec(
     log_title="changes",
     build=build_intake,
     read_models=intake.READ_MODELS,
-    work=(intake.SnapshotDriver, intake.ShownDriver, intake.ReadingRow, intake.ReKeyingRow),
+    work=(
+        intake.SnapshotDriver,
+        intake.ShownDriver,
+        intake.ReadingRow,
+        intake.ReKeyingRow,
+        intake.PushRow,
+        intake.RefusedPushRow,
+    ),
 )
 _DECIDER = ServiceSpec(
     kind="decider",
@@ -366,6 +377,8 @@ def to_installation(
         running=RunningServices(SERVICES.values(), running, command=command),
         accounts=Accounts(stores["accounts"], given.clock),
         intake=Intake(stores["intake"], given.clock),
+        pushes=Pushes(stores["intake"], given.clock),
+        clock=given.clock,
         projectors={
             spec.target: app for name, spec in SERVICES.items() if spec.target and (app := built[name].projector)
         },

@@ -35,7 +35,8 @@ class ApiStand:
     """Every service on its store, stepped by hand, and the API over them."""
 
     def __init__(self, folder: Path) -> None:
-        self._installation = open_embedded(EmbeddedSettings(data=folder), lambda: NOW)
+        self.now = NOW
+        self._installation = open_embedded(EmbeddedSettings(data=folder), lambda: self.now)
         self._app = to_app(self._installation)
         self.stores = {service.name: service.store for service in self._installation.services}
 
@@ -49,10 +50,14 @@ class ApiStand:
         async with self._client() as client:
             return await client.post(_to_url(path), json=body)
 
-    async def send(self, path: str, content: bytes | AsyncIterator[bytes]) -> httpx.Response:
+    async def send(
+        self, path: str, content: bytes | AsyncIterator[bytes], headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         """What the application answers to these bytes as JSON."""
         async with self._client() as client:
-            return await client.post(_to_url(path), content=content, headers={"content-type": "application/json"})
+            return await client.post(
+                _to_url(path), content=content, headers={"content-type": "application/json", **(headers or {})}
+            )
 
     def look_at(self, running: RunningServices) -> None:
         """Let these be the services that run."""

@@ -181,7 +181,7 @@ def test_no_command_takes_a_secret_as_an_argument() -> None:
     """Anyone who lists the processes of a machine sees their arguments."""
     words = ("secret", "key", "token", "password")
     named = {each.name for each in parameters(typer.main.get_command(app)) if any(map(each.name.count, words))}
-    assert named == {"app_token_file", "client_secret_file", "api_key_file", "refresh_token_file"}
+    assert named == {"app_token_file", "client_secret_file", "api_key_file", "refresh_token_file", "secret_file"}
 
 
 def test_credentials_are_removed_by_name_and_others_stay(data: Path) -> None:

@@ -45,9 +45,15 @@ def loaded(name: str) -> Any:  # noqa: ANN401 - the library's own click
 def commands() -> Iterator[tuple[str, Any]]:
     """Every command that does something, by its words."""
     for name in NAMES:
-        found = loaded(name)
-        below = getattr(found, "commands", None)
-        yield from ((f"{name} {each}", below[each]) for each in below) if below else ((name, found),)
+        yield from below(name, loaded(name))
+
+
+def below(words: str, found: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - the library's own click
+    """A command, or every one below a group."""
+    for name, each in getattr(found, "commands", {}).items():
+        yield from below(f"{words} {name}", each)
+    if not getattr(found, "commands", None):
+        yield words, found
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,15 @@ from domain.matching import ObservedDriver
 from domain.store import DeadLetter, Row, Stored, Unit, Where
 from services.accounts.handlers import AccountRow
 from services.decider import read_models as decider
-from services.intake.read_models import KnownDriver, ReadingRow, ReKeyingRow, ShownDriver, SnapshotDriver
+from services.intake.read_models import (
+    KnownDriver,
+    PushRow,
+    ReadingRow,
+    RefusedPushRow,
+    ReKeyingRow,
+    ShownDriver,
+    SnapshotDriver,
+)
 from services.projector import read_models as projector
 from services.wiring import registry
 from services.wiring.rebuild import Step
@@ -29,7 +37,7 @@ OF_PROJECTOR: tuple[type[Row], ...] = (
     DeadLetter,
 )
 WORK: dict[str, tuple[type[Row], ...]] = {
-    "intake": (SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow, DeadLetter),
+    "intake": (SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow, PushRow, RefusedPushRow, DeadLetter),
     "decider": (decider.Look, decider.RunningReconciliation, decider.RetryRow, DeadLetter),
     "projector-driveri": OF_PROJECTOR,
     "projector-motive": OF_PROJECTOR,

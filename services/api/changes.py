@@ -1,0 +1,158 @@
+"""`/accounts/{account}/changes`: what the Portal pushes of an account's drivers, signed, at once.
+
+Accepted means committed. A push is stored whole or not at all, and once, however often it comes.
+"""
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from itertools import islice
+from typing import Annotated, Final, Literal
+
+from fastapi import Request
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from domain.cleaning import LONGEST_ID, clean, flaw, normal_form, text_of
+from domain.identity import PortalDriverId
+from domain.portal import PushedChange
+from domain.profile import FIELDS, StatedProfile
+from services.api.drivers import flaws_of, stored_form
+from services.api.routing import Installed, new_router
+from services.api.schema import FieldError, Malformed, RequestBody, ResponseBody, field_errors, malformed
+from services.api.webhooks import CountedRefusals, signed_push, verify_standard
+from services.intake.handlers import ChangesRefused
+from services.intake.pushing import Push
+
+router = new_router("changes", prefix="/accounts/{account}/changes")
+
+MOST_CHANGES: Final = 500
+"""Changes that one push may have."""
+
+_MOST_ERRORS = 50
+
+
+def _stated(value: object) -> str:
+    text = text_of(value)
+    if text is None:
+        raise ValueError("is neither a text nor a whole number")
+    return text
+
+
+_Text = Annotated[str, BeforeValidator(_stated)]
+_TextOrNull = Annotated[str | None, BeforeValidator(lambda value: None if value is None else _stated(value))]
+
+
+class PushedDriver(RequestBody):
+    """A driver by the Portal's own id, and what is stated of it.
+
+    Of a field that is absent, or null, nothing is said; an empty text says that it is blank.
+    """
+
+    driver: _Text
+    profile: dict[str, _TextOrNull] = Field(default_factory=dict)
+
+
+class PortalChange(RequestBody):
+    """One change. `timestamp` is for people to read: changes count in the order in which they come.
+
+    The profile of a deleted driver need only have the RefID, and only where the driver came to us without an id.
+    """
+
+    type: Literal["driver.changed", "driver.deleted"]
+    timestamp: str = ""
+    data: PushedDriver
+
+
+class AcceptedChanges(ResponseBody):
+    """How many changes of each kind were stored; `unchanged` are those that state what was known."""
+
+    changes: dict[str, int]
+
+
+_ONE_OR_MANY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        PortalChange.model_json_schema(),
+                        {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": MOST_CHANGES,
+                            "items": PortalChange.model_json_schema(),
+                        },
+                    ]
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("", status_code=202, openapi_extra=_ONE_OR_MANY)
+async def accept_changes(
+    account: str, request: Request, installation: Installed, refusals: CountedRefusals
+) -> AcceptedChanges:
+    """Accept a change, or a list of up to 500, that the Portal pushes, signed as Standard Webhooks says."""
+    signed = await signed_push(request, account, "portal", verify_standard, refusals, installation)
+    push = Push(id=signed.id, digest=sha256(signed.body).hexdigest(), changes=to_changes(signed.body))
+    try:
+        stored = await installation.intake_service.call_again(installation.pushes.accept, signed.account, push)
+    except ChangesRefused as refused:
+        flaws = [_flaw(at, f"profile.{field}", reason) for at, field, reason in refused.flaws]
+        raise malformed(flaws[:_MOST_ERRORS]) from None
+    installation.intake_service.notify()
+    return AcceptedChanges(changes=dict(stored))
+
+
+def to_changes(body: bytes) -> list[PushedChange]:
+    """The changes in a body. Raises `Malformed`, which names every field that is wrong, up to fifty of them."""
+    try:
+        document = from_json(body)
+    except ValueError:
+        raise Malformed("body: is not JSON") from None
+    documents = document if isinstance(document, list) else [document]
+    if not 1 <= len(documents) <= MOST_CHANGES:
+        raise Malformed(f"body: has {len(documents)} changes, and may have 1 to {MOST_CHANGES}: send them in parts")
+    try:
+        changes = _CHANGES.validate_python(documents)
+    except ValidationError as wrong:
+        raise malformed(field_errors(wrong.errors()[:_MOST_ERRORS])) from None
+    if flaws := [*islice(_flaws(changes), _MOST_ERRORS)]:
+        raise malformed(flaws)
+    return [_to_change(change.type, change.data) for change in changes]
+
+
+_CHANGES = TypeAdapter(list[PortalChange])
+
+
+def _flaws(changes: Iterable[PortalChange]) -> Iterator[FieldError]:
+    for at, change in enumerate(changes):
+        driver = change.data.driver
+        if reason := flaw("driver", driver) or ("" if normal_form("driver", driver) else "is blank"):
+            yield _flaw(at, "driver", reason)
+        stated = _said(change.data)
+        for field in sorted(stated.keys() - set(FIELDS)):
+            reason = f"there is no such field; there are: {', '.join(FIELDS)}"
+            yield _flaw(at, f"profile.{clean(field, LONGEST_ID)}", reason)
+        for field, reason in flaws_of(stated):
+            yield _flaw(at, f"profile.{field}", reason)
+
+
+def _flaw(at: int, field: str, reason: str) -> FieldError:
+    """What is wrong with a field of the change in this place, from 0 on."""
+    return FieldError(field=f"{at}.data.{field}", detail=reason)
+
+
+def _to_change(kind: str, data: PushedDriver) -> PushedChange:
+    return PushedChange(
+        driver=PortalDriverId(normal_form("driver", data.driver)),
+        profile=StatedProfile(fields=stored_form(_said(data))),
+        is_deleted=kind == "driver.deleted",
+    )
+
+
+def _said(data: PushedDriver) -> dict[str, str]:
+    return {field: text for field, text in data.profile.items() if text is not None}

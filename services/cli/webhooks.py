@@ -1,0 +1,122 @@
+"""`driverlink accounts webhook`: the secrets by which the Portal and Motive sign what they push."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, ask
+from services.cli.printing import moment, out, print_json, print_note, print_table
+
+webhook = typer.Typer(no_args_is_help=True)
+
+
+class Sender(StrEnum):
+    """Who pushes to us."""
+
+    PORTAL = "portal"
+    MOTIVE = "motive"
+
+
+SenderArgument = Annotated[Sender, typer.Argument(help="Who pushes.")]
+SecretFile = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="A file with the secret that Motive shows; else one is made."),
+]
+
+
+@webhook.command()
+def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+    """Show who may push to an account, where to, and what was refused. Secrets are not shown.
+
+    Examples:
+        driverlink accounts webhook show acme
+    """
+    found = ask(data, lambda services: services.get(f"/accounts/{account}/webhooks"))
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            each["sender"],
+            each["path"],
+            moment(each["since"]) if each["since"] else "no secret",
+            moment(each["former_until"]) if each["former_until"] else "",
+            ", ".join(f"{one['refused']} {one['reason']}, last {moment(one['at'])}" for one in each["refused"]),
+        )
+        for each in found
+    ]
+    print_table(("sender", "path", "secret since", "former until", "refused"), rows)
+
+
+@webhook.command()
+def create(
+    account: AccountArgument,
+    sender: SenderArgument = Sender.PORTAL,
+    *,
+    secret_file: SecretFile = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create the secret by which a sender signs what it pushes, and show it once.
+
+    Examples:
+        driverlink accounts webhook create acme
+        driverlink accounts webhook create acme motive --secret-file motive-webhook.txt
+    """
+    body = {"secret": _stated(secret_file)}
+    _print(ask(data, lambda services: services.post(f"/accounts/{account}/webhooks/{sender}", body)), as_json=as_json)
+
+
+@webhook.command()
+def rotate(
+    account: AccountArgument,
+    sender: SenderArgument = Sender.PORTAL,
+    *,
+    secret_file: SecretFile = None,
+    at_once: Annotated[bool, typer.Option("--at-once", help="End the former secret now, as after a leak.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace the secret of a sender, and show the new one once. The former is good for 24 hours more.
+
+    Examples:
+        driverlink accounts webhook rotate acme
+        driverlink accounts webhook rotate acme portal --at-once
+    """
+    body = {"secret": _stated(secret_file), "at_once": at_once}
+    path = f"/accounts/{account}/webhooks/{sender}/rotation"
+    _print(ask(data, lambda services: services.post(path, body)), as_json=as_json)
+
+
+@webhook.command()
+def revoke(account: AccountArgument, sender: SenderArgument = Sender.PORTAL, data: DataOption = None) -> None:
+    """Revoke the secrets of a sender: what it pushes is refused from now on.
+
+    Examples:
+        driverlink accounts webhook revoke acme motive
+    """
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/webhooks/{sender}/revocation", {}))
+    if not answer["revoked"]:
+        raise CommandRefused(f"{sender} has no secret for {account}")
+    out.print(f"what {sender} pushes to {account} is refused from now on", markup=False)
+
+
+def _stated(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise CommandRefused(f"{path} cannot be read as text") from None
+
+
+def _print(answer: Json, *, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+        return
+    out.print(answer["secret"], markup=False)
+    print_note(f"this is shown once: enter it at {answer['sender']}, which pushes to {answer['path']}")
+    if answer["former_until"]:
+        print_note(f"the former secret is good until {moment(answer['former_until'])}")
