@@ -21,9 +21,9 @@ from services.runtime.partitions import Partitions
 from services.runtime.process import Process
 from services.runtime.service import LeaderLock, Notifier
 from services.wiring.migrations import migrate as migrate_tables
+from services.wiring.rebuild import stale_models, upgrade
 from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
-from services.wiring.upgrade import stale_models, upgrade
 
 _CREDENTIALS = "credentials"
 _INSTALLATION = "installation"

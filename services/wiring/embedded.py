@@ -20,9 +20,9 @@ from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
 from services.wiring.data_folder import DataFolder
 from services.wiring.migrations import migrate
+from services.wiring.rebuild import upgrade
 from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import EmbeddedSettings
-from services.wiring.upgrade import upgrade
 
 
 def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle: bool = False) -> Installation:

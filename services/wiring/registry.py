@@ -5,14 +5,22 @@ what the API says of services and of what they have left to do follow from `SERV
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
+from time import time
 from types import MappingProxyType
+from typing import Final
 
+from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
-from domain.store import FILLED, Row, Store, Where
+from domain.reconciliation import PlanStep
+from domain.store import FILLED, Row, Store, StoreFailed, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.installation import Installation, Readers, RunningServices
@@ -41,7 +49,6 @@ from services.runtime.partitions import Action, OwnedStore, nothing
 from services.runtime.read_models import ReadModel
 from services.runtime.service import LeaderLock, Notifier, Service
 from services.wiring.connections import Connections, Credentials, PortalConnections
-from services.wiring.scratch import open_scratch
 from services.wiring.settings import ServiceSettings
 
 
@@ -351,8 +358,36 @@ DECIDER_ROWS = _DECIDER.rows
 PROJECTOR_ROWS = next(spec.rows for spec in SERVICES.values() if spec.target)
 """The tables of one service."""
 
-open_dry_run = partial(open_scratch, DECIDER_ROWS)
-"""An empty store in which a reconciliation can be rehearsed."""
+_PREFIX: Final = "driverlink-plan-"
+_LEFT: Final = 86_400.0
+"""Seconds after which a dry run's store that is still there was left by a process that was killed."""
+
+
+@contextmanager
+def open_dry_run() -> Iterator[Store]:
+    """An empty store in which a reconciliation can be rehearsed, in a temporary folder; removed afterwards.
+
+    One that a killed process left is removed by the first that is opened a day later. Raises `StoreFailed`.
+    """
+    with suppress(OSError):
+        for left in Path(gettempdir()).glob(f"{_PREFIX}*"):
+            if left.lstat().st_mtime < time() - _LEFT:
+                rmtree(left, ignore_errors=True)
+    with _folder_of_dry_run() as folder:
+        path = Path(folder) / "scratch.sqlite"
+        with closing(SqliteStore(path, log_name=DECISIONS, rows=(*DECIDER_ROWS, PlanStep))) as store:
+            yield store
+
+
+def _folder_of_dry_run() -> TemporaryDirectory[str]:
+    try:
+        # A piece of work that was given up may still be writing; it must not keep the rest from being removed.
+        return TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+    except OSError as failure:
+        raise StoreFailed(
+            f"no folder for a dry run can be made ({failure.strerror}): "
+            "let TMPDIR name one that exists, can be written, and has room"
+        ) from failure
 
 
 def to_installation(

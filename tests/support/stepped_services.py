@@ -26,7 +26,7 @@ from services.projector.service import ProjectorApp
 from services.runtime.context import Assignment, log_of
 from services.runtime.service import Notifier, Service
 from services.wiring import registry
-from services.wiring.upgrade import upgrade
+from services.wiring.rebuild import upgrade
 from tests.support.stated import whole
 from tests.support.target_twin import TargetTwin
 

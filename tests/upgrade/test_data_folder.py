@@ -12,8 +12,8 @@ import pytest
 
 from domain.store import Store, Stored
 from services.sandbox.demo import sandboxes
+from services.wiring.rebuild import stale_models
 from services.wiring.registry import SERVICES
-from services.wiring.upgrade import stale_models
 from tests.support import exactly_once
 from tests.support.processes import Up, outliving_client
 from tests.unit.services.wiring.rebuilt import checked, opened_stores

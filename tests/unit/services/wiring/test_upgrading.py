@@ -6,8 +6,8 @@ from pathlib import Path
 from domain.store import ReadModelVersion, Unit
 from services.decider.read_models import DesiredRow, LinkRow
 from services.runtime.read_models import ReadModel, stale
+from services.wiring.rebuild import stale_models
 from services.wiring.registry import SERVICES
-from services.wiring.upgrade import stale_models
 from tests.support.stepped_services import SteppedServices, both_targets
 from tests.unit.services.wiring.rebuilt import checked, opened, opened_stores
 

@@ -1,0 +1,152 @@
+"""Numbered scripts for what no rebuild can make again: positions, and tables that hold work in hand.
+
+Each is run once in every store, in one transaction with the note that it was, before the store's tables are checked.
+A script looks at what is there and leaves alone what it does not know: a new store has no tables yet.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.store.migrating import OldTables
+from services.runtime.consumer import PartitionOf
+from services.wiring.registry import SERVICES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One store to be migrated, and the stores of those who write the logs that it consumes.
+
+    `partition_of` is None in the embedded deployment, where each log is read in place.
+    """
+
+    service: str
+    tables: OldTables
+    logs: Mapping[str, OldTables]
+    partition_of: PartitionOf | None
+
+
+Script = Callable[[Migration], None]
+"""Brings the tables of one store to the next version; it does nothing where they are of that version already."""
+
+
+def migrate_positions(found: Migration) -> None:
+    """Positions of streams in an epoch become positions in logs: by partition the last record that was consumed.
+
+    Where records came by Kafka, the version of each history said what was consumed: partition by partition that is all
+    up to some position in the log, apart from dead letters.
+    """
+    if "tracking" not in found.tables.columns():
+        return
+    positions = _read_in_place(found) if found.partition_of is None else _by_watermarks(found, found.partition_of)
+    for name, at in [*positions]:
+        found.tables.execute("INSERT INTO tracking (application_name, notification_id) VALUES (?, ?)", (name, at))
+    found.tables.execute("DROP TABLE IF EXISTS watermarks")
+
+
+def _read_in_place(found: Migration) -> Iterator[tuple[str, int]]:
+    rows = found.tables.fetch("SELECT application_name, MAX(notification_id) FROM tracking GROUP BY application_name")
+    known = {str(name) for name, _ in rows}
+    for name, at in rows:
+        _, slash, rest = str(name).partition("/")
+        if slash and rest.rpartition("/")[0] in found.logs and rest not in known:
+            yield rest, at
+
+
+def _by_watermarks(found: Migration, partition_of: PartitionOf) -> Iterator[tuple[str, int]]:
+    if "watermarks" not in found.tables.columns():
+        return
+    known: dict[str, int] = dict(found.tables.fetch("SELECT originator, version FROM watermarks"))
+    letters = found.tables.fetch("SELECT stream, log_position FROM dead_letters")
+    for log, writer in found.logs.items():
+        if writer is found.tables or "stored_events" not in writer.columns():
+            continue
+        dead = {at for stream, at in letters if str(stream).split("/")[-2] == log}
+        reached: dict[int, int] = {}
+        sql = "SELECT notification_id, originator_id, originator_version, state FROM stored_events ORDER BY 1"
+        for at, originator, version, state in writer.fetch(sql):
+            if version <= known.get(str(originator), 0) or at in dead:
+                reached[partition_of(str(json.loads(bytes(state))["account"]))] = at
+        yield from ((f"{log}/{partition}", at) for partition, at in reached.items())
+
+
+_DELIVERIES = """
+CREATE TABLE deliveries (
+    account {text} NOT NULL, driver {text} NOT NULL, version BIGINT NOT NULL, body {text} NOT NULL,
+    reports BIGINT NOT NULL, answers BIGINT NOT NULL, due {text} NOT NULL, tries BIGINT NOT NULL,
+    started BIGINT NOT NULL, started_body {text} NOT NULL, PRIMARY KEY (account, driver)
+)
+"""
+
+_WORK_OF_BREAKERS = {"probe_at": "{text} NOT NULL DEFAULT ''", "tries": "BIGINT NOT NULL DEFAULT 0"}
+_WORK_OF_BREAKERS |= {"relapses": "BIGINT NOT NULL DEFAULT 0", "refused": "{text} NOT NULL DEFAULT '{{}}'"}
+
+_FORMER = (
+    "newest_decisions",
+    "answer_counts",
+    "due_deliveries",
+    "started_attempts",
+    "probes",
+    "refused_drivers",
+)
+
+
+def migrate_deliveries(found: Migration) -> None:
+    """What a projector has to do for a link, and for a breaker, becomes part of the row that says what is known of it.
+
+    The other columns of these rows are made again from the logs; the work in hand is taken from the rows made here.
+    """
+    tables = found.tables
+    if not set(_FORMER) <= tables.columns().keys():
+        return
+    text = tables.dialect.text
+    tables.execute(_DELIVERIES.format(text=text))
+    for row in _deliveries(found):
+        tables.execute("INSERT INTO deliveries VALUES (?, ?, 0, '{}', 0, 0, ?, ?, ?, ?)", row)
+    for column, declaration in _WORK_OF_BREAKERS.items():
+        tables.execute(f"ALTER TABLE breakers ADD COLUMN {column} {declaration.format(text=text)}")
+    for account, not_before, tries, relapses in tables.fetch("SELECT account, not_before, tries, relapses FROM probes"):
+        work = (not_before, tries, relapses, account)
+        tables.execute("UPDATE breakers SET probe_at = ?, tries = ?, relapses = ? WHERE account = ?", work)
+    refused: dict[str, dict[str, bool]] = {}
+    for account, driver, is_alone in tables.fetch("SELECT account, driver, is_alone FROM refused_drivers"):
+        refused.setdefault(account, {})[driver] = bool(is_alone)
+    for account, drivers in refused.items():
+        text_of_drivers = json.dumps(drivers, ensure_ascii=False, sort_keys=True)
+        tables.execute("UPDATE breakers SET refused = ? WHERE account = ?", (text_of_drivers, account))
+    for name in _FORMER:
+        tables.execute(f"DROP TABLE {name}")
+
+
+def _deliveries(found: Migration) -> list[tuple[Any, ...]]:
+    """Of each link that has any: when it is due, its tries, and the call that was started."""
+    started = {
+        (account, driver): (json.loads(body)["decision"], body)
+        for account, driver, body in found.tables.fetch("SELECT account, driver, body FROM started_attempts")
+    }
+    due = {
+        (account, driver): (not_before or "0", deferred)
+        for account, driver, not_before, deferred in found.tables.fetch(
+            "SELECT account, driver, not_before, deferred FROM due_deliveries"
+        )
+    }
+    return [(*place, *due.get(place, ("", 0)), *started.get(place, (0, "{}"))) for place in {**due, **started}]
+
+
+SCRIPTS: Sequence[tuple[int, str, Script]] = (
+    (1, "positions are those of logs", migrate_positions),
+    (2, "a link's delivery, and a breaker, is one row", migrate_deliveries),
+)
+"""Every script, by its number, with what it does."""
+
+
+def migrate(stores: Mapping[str, OldTables], partition_of: PartitionOf | None) -> None:
+    """Run what was not run yet in these stores, which are by service. Raises `StoreFailed`."""
+    logs = {spec.log: stores[name] for name, spec in SERVICES.items()}
+    applied = {name: tables.applied() for name, tables in stores.items()}
+    for number, name, script in SCRIPTS:
+        for service, tables in stores.items():
+            if number not in applied[service]:
+                script(Migration(service=service, tables=tables, logs=logs, partition_of=partition_of))
+                tables.apply(number, name)
