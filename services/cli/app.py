@@ -1,10 +1,14 @@
 """`driverlink`: every command in its group, loaded when it is used; each failure ends in one clear line."""
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
 from inspect import cleandoc
-from typing import Annotated, Any
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -120,10 +124,37 @@ app = typer.Typer(
 )
 
 
+_WRITTEN = Path(__file__).with_name("commit.txt")
+"""Written into the package by `hatch_build.py`."""
+
+_CHECKOUT = Path(__file__).parents[2]
+
+
+def version_line() -> str:
+    """The version and the commit, as `driverlink --version` prints them."""
+    from importlib.metadata import version
+
+    return f"driverlink {version('driverlink')} (commit {commit()})"
+
+
+def commit() -> str:
+    """The short id of the commit: written at build, else asked of git in a checkout, else `unknown`."""
+    if _WRITTEN.is_file():
+        return _WRITTEN.read_text("ascii").strip()
+    if not (_CHECKOUT / ".git").exists():
+        return "unknown"
+    import subprocess
+
+    try:
+        words = ["git", "-C", str(_CHECKOUT), "rev-parse", "--short=12", "HEAD"]
+        asked = subprocess.run(words, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603 - fixed words
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return asked.stdout.strip() or "unknown"
+
+
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
-        from services.cli.version import version_line
-
         typer.echo(version_line())
         raise typer.Exit
 
@@ -138,15 +169,44 @@ def _all_commands(
     ] = False,
 ) -> None:
     if context.invoked_subcommand in _LOGGED:
-        from services.cli.logs import configure_logging
-
         configure_logging(is_verbose=verbose)
+
+
+def configure_logging(*, is_verbose: bool) -> None:
+    """Write log lines to standard error, one event each, with keys and values: warnings only, or everything."""
+    import logging
+
+    import structlog
+
+    level = logging.INFO if is_verbose else logging.WARNING
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _all_visible,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # the others print local variables, and with them secrets and personal data
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # it says many times a second that a broker is away, and at its finest quotes records, with personal data
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+
+def _all_visible(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    from services.cli.printing import visible
+
+    return {name: visible(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 def main() -> None:
     """Run the command line; a failure that has a clear line ends in it, with status 1."""
-    from services.cli.streams import delivered, escape_what_cannot_be_encoded
-
     escape_what_cannot_be_encoded()
     try:
         with delivered():
@@ -168,3 +228,73 @@ def _clear(failure: BaseException) -> BaseException | None:
     if isinstance(failure, BaseExceptionGroup):
         return next((clear for each in failure.exceptions if (clear := _clear(each))), None)
     return failure if isinstance(failure, ClearFailure) else None
+
+
+def escape_what_cannot_be_encoded() -> None:
+    """Let an output that has no character for something show an escape, whatever its encoding is."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")
+
+
+class _Watched:
+    """An output that remembers why it could not be written: an `OSError` alone does not say what it is about."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+        self.failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write to the output; raises `OSError`."""
+        with self._remembering():
+            return self._output.write(text)
+
+    def flush(self) -> None:
+        """Let everything that was written get out; raises `OSError`."""
+        with self._remembering():
+            self._output.flush()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever else an output has
+        return getattr(self._output, name)
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as failure:
+            self.failure = failure
+            raise
+
+
+@contextmanager
+def delivered() -> Iterator[None]:
+    """Deliver what is printed within, or say in one line that it cannot be written, and end with status 1.
+
+    A reader that closes the pipe early gets no message.
+    """
+    output = sys.stdout
+    if cast("TextIO | None", output) is None:
+        yield
+        return
+    watched = _Watched(output)
+    try:
+        with redirect_stdout(cast("TextIO", watched)):
+            yield
+    finally:
+        _see_it_out(watched)
+
+
+def _see_it_out(watched: _Watched) -> None:
+    with suppress(OSError):
+        watched.flush()
+    if watched.failure is None:
+        return
+    # The interpreter would try once more at its end to write what is left of the output, and complain.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, watched.fileno())
+    os.close(nowhere)
+    if not isinstance(watched.failure, BrokenPipeError):
+        from services.cli.printing import err
+
+        err.print(f"driverlink: the output cannot be written: {watched.failure.strerror}", markup=False)
+    sys.exit(1)

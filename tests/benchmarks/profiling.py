@@ -18,7 +18,7 @@ from cProfile import Profile
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.start import main
+from services.cli.__main__ import main
 
 BEGIN = signal.SIGUSR1
 """Resets the counts of a process."""

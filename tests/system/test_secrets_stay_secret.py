@@ -13,7 +13,7 @@ import httpx
 import pytest
 import structlog
 
-from services.cli.logs import configure_logging
+from services.cli.app import configure_logging
 from services.sandbox import driveri, motive, portal
 from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage, stage
 from services.sandbox.serving import listening

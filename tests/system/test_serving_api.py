@@ -12,7 +12,7 @@ import pytest
 from adapters.store.locks import InstanceLock
 from tests.support.commanding import command
 
-START = "from services.cli.start import main; main()"
+START = "from services.cli.__main__ import main; main()"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from subprocess import run
 
 import pytest
 
-from services.cli.streams import delivered
+from services.cli.app import delivered
 from tests.support.commanding import command
 from tests.support.served_folder import ServedFolder
 
@@ -62,7 +62,7 @@ def test_an_argument_that_is_not_utf_8_is_refused_in_one_line(driverlink: Served
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_a_command_does_its_work_where_standard_streams_are_closed(driverlink: ServedFolder, closed: str) -> None:
     driverlink.start()
-    start = "from services.cli.start import main; main()"
+    start = "from services.cli.__main__ import main; main()"
     words = ("accounts", "add", "beta", "--master-user", "jane", "--data", str(driverlink.path), "--json")
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", start, *words]
     ended = run(shell, capture_output=True, timeout=120, check=False)

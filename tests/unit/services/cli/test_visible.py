@@ -57,7 +57,7 @@ def test_half_of_a_character_is_json_all_the_same(capsys: pytest.CaptureFixture[
 
 _ALL = """
 import json, sys
-from services.cli.start import main
+from services.cli.__main__ import main
 
 statuses = []
 for words in json.loads(sys.argv[1]):
