@@ -94,6 +94,14 @@ class ObservedDriverGone(ReportEvent, topic="Report.ObservedDriverGone"):
     key: str
 
 
+class HintedDriverSeen(ObservedDriverSeen, topic="Report.HintedDriverSeen"):
+    """A driver was read because the target had hinted that it changed, and has: it is decided at once."""
+
+
+class HintedDriverGone(ObservedDriverGone, topic="Report.HintedDriverGone"):
+    """A driver was read because the target had hinted that it changed, and is not there any more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RosterScanned(ReportEvent, topic="Report.RosterScanned"):
     """The whole roster was read, under this policy generation, and after the request of this version of the account.

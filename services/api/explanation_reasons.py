@@ -17,6 +17,7 @@ _CAUSES: Mapping[str, str] = {
     "approval": "the approval of the set {ref}{approver}",
     "retry": "somebody asked to look at it again (account {ref})",
     "reached": "{name} answers again",
+    "hint": "{name} hinted that user {ref} had changed there",
 }
 _SITUATIONS: Mapping[str, str] = {
     Situation.UNKEYED: "the Portal gives nothing by which {name} could name the driver",

@@ -13,9 +13,16 @@ from domain.claims import Batch, Decide
 from domain.driver_link import DeleteApproved, DeleteRejected, DriverLink, LinkEvent
 from domain.failures import CLASSES, FailureClass
 from domain.guard import has_expired
-from domain.identity import AccountId, Target
-from domain.matching import DesiredDriver
-from domain.outcomes import BreakerClosed, CallAnswered, DriverLookedUp, ReportEvent
+from domain.identity import AccountId, Key, Target
+from domain.matching import DesiredDriver, claims
+from domain.outcomes import (
+    BreakerClosed,
+    CallAnswered,
+    DriverLookedUp,
+    HintedDriverGone,
+    HintedDriverSeen,
+    ReportEvent,
+)
 from domain.situations import Trigger
 from domain.store import FILLED, Event, Row, Store, Unit, Value, Where, pages
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
@@ -23,6 +30,7 @@ from services.decider import reconciliations
 from services.decider.batch import decide_batch
 from services.decider.projections import project_desired_drivers
 from services.decider.read_models import (
+    ClaimRow,
     DesiredRow,
     LinkRow,
     Look,
@@ -31,6 +39,7 @@ from services.decider.read_models import (
     RosterScanRow,
     RunningReconciliation,
     desired_of,
+    rows_among,
 )
 from services.decider.rosters import RosterChanges, looks_at_claimants, project_outages, project_scans
 from services.runtime.context import Assignment, Clock
@@ -44,6 +53,8 @@ Rule = Callable[[DesiredDriver, DriverLink, Batch, Trigger], tuple[LinkEvent, ..
 
 LinkDecision = tuple[DesiredDriver, Decide]
 """One thing to decide for one link: the desired state as it stood then, and how the link is decided."""
+
+_Hinted = HintedDriverSeen | HintedDriverGone
 
 _PAGE = 500
 
@@ -109,10 +120,12 @@ class Decider:
         unit.keep(reconciliations.begun(self._store, reports))
         unit.keep(retries(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
-        answered = (
-            rosters if len(answers) == len(events) else RosterChanges(self._store, [(0, each) for each in answers])
+        hinted = [event for event in reports if isinstance(event, _Hinted)]
+        decided = [event for event in reports if isinstance(event, CallAnswered | _Hinted)]
+        changes = (
+            rosters if len(decided) == len(events) else RosterChanges(self._store, [(0, each) for each in decided])
         )
-        unit.keep(looks_at_claimants(self._store, answered))
+        unit.keep(looks_at_claimants(self._store, changes))
         looked_up = (
             self._again(
                 [(AccountId(event.account), Target(event.target), event.driver)],
@@ -123,7 +136,8 @@ class Decider:
             for event in reports
             if isinstance(event, DriverLookedUp) and not event.reason
         )
-        self._decide(unit, chain(self._answers(answers, now), *looked_up), now, rosters)
+        decisions = chain(self._answers(answers, now), *looked_up, *(self._hinted(event, now) for event in hinted))
+        self._decide(unit, decisions, now, rosters)
         return unit
 
     def look_again(self) -> int:
@@ -282,6 +296,14 @@ class Decider:
             if (AccountId(answer.account), target) in ready:
                 trigger = _trigger(accounts[answer.account], target, now, "answer", str(answer.decision))
                 yield _by_rule(deciding.decide, desired, trigger)
+
+    def _hinted(self, event: _Hinted, now: datetime) -> Iterator[LinkDecision]:
+        """Decide the drivers who have claimed an identifier of this target driver, as after a scan."""
+        place = AccountId(event.account), Target(event.target)
+        profile = event.profile if isinstance(event, HintedDriverSeen) else {}
+        claimed = rows_among(self._store, ClaimRow, "identifier", {place: claims(place[1], Key(event.key), profile)})
+        drivers = dict.fromkeys(row.driver for row in claimed[place])
+        return self._again([(*place, driver) for driver in drivers], now, "hint", event.key)
 
     def _again(
         self,

@@ -201,6 +201,24 @@ class LookUp(Row):
     keys: list[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint(Row):
+    """Work in hand: a target driver to be read, because its target hinted that it has changed.
+
+    Each hint has a `mark` of its own, later ones a greater one, so that one that comes while the driver is read stays.
+    `tries` to read it have failed.
+    """
+
+    TABLE: ClassVar[str] = "hints"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "key")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "mark"),)
+
+    account: str
+    key: str
+    mark: str
+    tries: int = 0
+
+
 UNDER_WAY: Final[Where] = {"started": FILLED, "due": "", "tries": list(range(MOST_TRIES))}
 """The links with a call under way; one that was given up though its outcome is unknown has had all its tries."""
 

@@ -15,7 +15,14 @@ from domain.account import Mode
 from domain.failures import CallFailure, Reason, Rejected
 from domain.identity import AccountId, Key, Target, scan_stream, target_driver_stream
 from domain.matching import ObservedDriver
-from domain.outcomes import DriverLookedUp, ObservedDriverGone, ObservedDriverSeen, ReportOrigin
+from domain.outcomes import (
+    DriverLookedUp,
+    HintedDriverGone,
+    HintedDriverSeen,
+    ObservedDriverGone,
+    ObservedDriverSeen,
+    ReportOrigin,
+)
 from domain.ports import TargetDrivers
 from domain.store import Event, Store, StoreConflict, Unit, Where
 from services.accounts.handlers import accounts_of
@@ -81,7 +88,15 @@ class RosterReports:
         self._target = target
         self._clock = clock
 
-    def add_seen(self, unit: Unit, account: AccountId, drivers: Sequence[ObservedDriver], newer: Newer) -> int:
+    def add_seen(
+        self,
+        unit: Unit,
+        account: AccountId,
+        drivers: Sequence[ObservedDriver],
+        newer: Newer,
+        *,
+        is_hinted: bool = False,
+    ) -> int:
         """Report the drivers that differ from what was known, unless something newer was reported about them.
 
         Returns how many of them were known as they are.
@@ -93,18 +108,22 @@ class RosterReports:
         for driver in drivers if as_known < len(drivers) else ():
             row = known.get(driver.key) or unseen(account, driver.key)
             if row.fingerprint != shown[driver.key] and driver.key not in newer:
-                seen = ObservedDriverSeen(
+                report = HintedDriverSeen if is_hinted else ObservedDriverSeen
+                seen = report(
                     **self._driver_origin(row), key=row.key, active=driver.active, profile=dict(driver.profile)
                 )
                 unit.events.append(seen)
                 unit.keep([shown_after(row, seen)])
         return as_known
 
-    def add_gone(self, unit: Unit, account: AccountId, keys: Iterable[Key], newer: Newer) -> None:
+    def add_gone(
+        self, unit: Unit, account: AccountId, keys: Iterable[Key], newer: Newer, *, is_hinted: bool = False
+    ) -> None:
         """Report that these drivers are gone, as far as they were known to be there."""
         for row in self._known(account, [*keys]).values():
             if is_there_before(row, newer):
-                gone = ObservedDriverGone(**self._driver_origin(row), key=row.key)
+                report = HintedDriverGone if is_hinted else ObservedDriverGone
+                gone = report(**self._driver_origin(row), key=row.key)
                 unit.events.append(gone)
                 unit.keep([shown_after(row, gone)])
 

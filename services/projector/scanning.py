@@ -22,12 +22,13 @@ from domain.failures import (
     seldom,
     spread,
 )
-from domain.identity import AccountId, Target, scan_stream
+from domain.identity import AccountId, Key, Target, scan_stream
 from domain.ports import TargetDrivers
 from domain.store import StoreConflict, StoreFailed
 from services.projector.breaker import Breakers
 from services.projector.calls import Connecting
-from services.projector.read_models import LookUp
+from services.projector.hints import Hints
+from services.projector.read_models import Hint, LookUp
 from services.projector.roster import LookUps, look_up
 from services.projector.scans import ListNotWhole, RosterScan, RosterWithoutEnd, Scanner, Scans
 from services.runtime.context import Clock
@@ -113,6 +114,7 @@ class Scanning:
         *,
         scans: Scans,
         look_ups: LookUps,
+        hints: Hints,
         breakers: Breakers,
         connect: Connecting,
         slots: Callable[[AccountId], int],
@@ -124,6 +126,7 @@ class Scanning:
         self._scans = scans
         self._scanner = Scanner(service, scans, clock)
         self._look_ups = look_ups
+        self._hints = hints
         self._breakers = breakers
         self._connect = connect
         self._slots = slots
@@ -147,8 +150,16 @@ class Scanning:
                 await notified(waiter, _TICK)
                 await asyncio.sleep(_BATCH_WINDOW)
 
-    def take(self) -> tuple[Sequence[RosterScan], Sequence[LookUp]]:
-        """The scans and look-ups to begin now, as far as there are slots for them; scans that failed come last."""
+    def look(self) -> None:
+        """Look at once for something to do."""
+        self._has_ended = True
+        self._service.notify()
+
+    def take(self) -> tuple[Sequence[RosterScan], Sequence[LookUp], Sequence[Hint]]:
+        """The scans and look-ups to begin now, as far as there are slots for them.
+
+        Scans that failed come last, and what hints are about after what people wait for.
+        """
         self._has_ended = False
         for account in self._failed.keys() & self._breakers.open_accounts():
             del self._failed[AccountId(account)]
@@ -164,10 +175,12 @@ class Scanning:
         quick = sum(abs(now - each.began) < SLOW_LOOK_UP for each in self._looking_up.values())
         most = min(MOST_LOOK_UPS - quick, MOST_LOOK_UPS_IN_HAND - len(self._looking_up))
         look_ups = self._look_ups.due(self._looking_up, most)
+        taken = {*self._looking_up, *(AccountId(row.account) for row in look_ups)}
+        hints = self._hints.due(taken, most - len(look_ups))
         following = self._scans.schedule.next_moment()
         waiting = [failed.not_before for failed in self._failed.values() if failed.not_before > now]
         self._look_at = min([now + _LOOK, *waiting, *([following] if following else [])])
-        return begun, look_ups
+        return begun, look_ups, hints
 
     async def scan(self, scan: RosterScan) -> None:
         """Read one roster, and store what comes of it."""
@@ -206,6 +219,26 @@ class Scanning:
             _log.exception("look-up failed unexpectedly", account=row.account, driver=row.driver)
             await self._fail_look_up(row, unexpected_failure(failure))
 
+    async def follow(self, hint: Hint) -> None:
+        """Read the driver that a hint is about, and store what comes of it."""
+        try:
+            async with asyncio.timeout(LONGEST_LOOK_UP):
+                newer = await self._service.call(self._hints.begin, hint)
+                if newer is not None:
+                    driver = await (await self.reach(AccountId(hint.account))).find(Key(hint.key), {})
+                    await self._service.call(self._hints.report, hint, driver, newer)
+        except TargetFailed as failed:
+            await self._fail_hint(hint, failed.failure)
+        except TimeoutError:
+            await self._fail_hint(hint, _down(f"no answer to a look-up within {LONGEST_LOOK_UP:.0f} seconds"))
+        except StoreConflict:
+            _log.info("look-up is given up", account=hint.account, target=str(self._target))
+        except StoreFailed:
+            raise
+        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
+            _log.exception("look-up failed unexpectedly", account=hint.account, target=str(self._target))
+            await self._fail_hint(hint, unexpected_failure(failure))
+
     async def reach(self, account: AccountId) -> TargetDrivers:
         """The target as this account reaches it. Raises `TargetFailed`."""
         drivers = await self._service.call(self._connect, account)
@@ -219,7 +252,7 @@ class Scanning:
         return self._has_ended or self._scans.schedule.has_changed or not timedelta() < wait <= _LOOK
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
-        scans, look_ups = await self._service.call(self.take)
+        scans, look_ups, hints = await self._service.call(self.take)
         now = self._clock()
         for scan in scans:
             running = self._scanning[scan.account] = _Running(began=now)
@@ -228,6 +261,10 @@ class Scanning:
             account = AccountId(row.account)
             self._looking_up[account] = _Running(began=now)
             group.create_task(self._in_slot(self._looking_up, account, self.look_up(row)))
+        for hint in hints:
+            account = AccountId(hint.account)
+            self._looking_up[account] = _Running(began=now)
+            group.create_task(self._in_slot(self._looking_up, account, self.follow(hint)))
         if not self._is_crowded:
             return
         # Slow scans have every slot: the slowest ends, and is made again after the others.
@@ -292,6 +329,12 @@ class Scanning:
         _log.warning("driver cannot be looked up", account=row.account, target=str(self._target), reason=reason)
         with suppress(StoreConflict):
             await stored_anyhow(partial(self._service.call, partial(self._look_ups.fail, row)), failure)
+
+    async def _fail_hint(self, hint: Hint, failure: CallFailure) -> None:
+        reason = str(failure.reason)
+        _log.warning("hinted driver cannot be read", account=hint.account, target=str(self._target), reason=reason)
+        with suppress(StoreConflict):
+            await stored_anyhow(partial(self._service.call, partial(self._hints.fail, hint)), failure)
 
     def _put_off(self, scan: RosterScan, waiting: Callable[[int], float] = doubled) -> None:
         former = self._failed.get(scan.account)

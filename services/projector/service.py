@@ -8,12 +8,13 @@ from typing import Final
 import structlog
 
 from domain.failures import Reason, Rejected, Unavailable
-from domain.identity import AccountId
+from domain.identity import AccountId, Key
 from domain.ports import TargetDrivers
 from domain.store import StoreConflict
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Attempt, Caller, OutcomeUnknown, Pause, Result
 from services.projector.deliveries import Deliveries
+from services.projector.hints import Hints
 from services.projector.read_models import Driver
 from services.projector.scanning import Scanning
 from services.projector.scans import Scans
@@ -43,6 +44,7 @@ class ProjectorApp:
         deliveries: Deliveries,
         scans: Scans,
         scanning: Scanning,
+        hints: Hints,
         breakers: Breakers,
         probing: Probing,
         assignment: Assignment,
@@ -52,6 +54,7 @@ class ProjectorApp:
         self._deliveries = deliveries
         self._scans = scans
         self._scanning = scanning
+        self._hints = hints
         self._breakers = breakers
         self._probing = probing
         self._assignment = assignment
@@ -100,6 +103,12 @@ class ProjectorApp:
     async def reach(self, account: AccountId) -> TargetDrivers:
         """The target as this account reaches it, with the rate limit of all its calls. Raises `TargetFailed`."""
         return await self._scanning.reach(account)
+
+    async def hint(self, account: AccountId, keys: Collection[Key]) -> int:
+        """Keep the hints that these drivers have changed, and follow them; how many there was no room for."""
+        lost = await self.service.call(self._hints.keep, account, keys)
+        self._scanning.look()
+        return lost
 
     async def drain(self) -> None:
         """Wait until the calls for accounts that are not ours any more have ended, and their outcomes are stored."""

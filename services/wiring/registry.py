@@ -36,6 +36,7 @@ from services.projector import read_models as projector
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Connected, Connecting, Pause
 from services.projector.deliveries import Deliveries
+from services.projector.hints import Hints
 from services.projector.outcomes import Outcomes
 from services.projector.projections import read_models_of
 from services.projector.roster import Freshness, LookUps
@@ -228,6 +229,7 @@ def build_projector(
     """The projector of this target on its store, for the accounts of its assignment."""
     connected, breakers = Connected(connect), Breakers(store, target, clock, assignment)
     freshness = Freshness()
+    hints = Hints(store, target, clock, assignment, breakers, freshness)
     scans = Scans(store, target, clock, assignment, breakers, freshness)
     deliveries = Deliveries(
         store,
@@ -258,12 +260,14 @@ def build_projector(
             target,
             scans=scans,
             look_ups=LookUps(store, target, clock, assignment, breakers, freshness),
+            hints=hints,
             breakers=breakers,
             connect=connected.to,
             slots=connected.slots,
             clock=clock,
             notifier=notifier,
         ),
+        hints=hints,
         breakers=breakers,
         probing=Probing(service, breakers, connected.to, clock, on_closed=deliveries.look_again),
         assignment=assignment,
@@ -333,11 +337,12 @@ def _projector_of(target: Target) -> ServiceSpec:
         build=_projector(target),
         read_models=read_models_of(target),
         cached=(AccountRow, projector.DeliveryRow, projector.RosterRow),
-        work=(projector.ScanProgress, projector.LookUp),
+        work=(projector.ScanProgress, projector.LookUp, projector.Hint),
         to_do=(
             (projector.DeliveryRow, {"due": FILLED}),
             (projector.DeliveryRow, projector.UNDER_WAY),
             (projector.LookUp, {}),
+            (projector.Hint, {}),
         ),
     )
 

@@ -57,6 +57,8 @@ from domain.outcomes import (
     BreakerOpened,
     CallAnswered,
     DriverLookedUp,
+    HintedDriverGone,
+    HintedDriverSeen,
     ObservedDriverGone,
     ObservedDriverSeen,
     RosterScanFailed,
@@ -240,6 +242,8 @@ _ALL: tuple[Event, ...] = (
     ),
     ObservedDriverSeen(**_seen(1), active=False, profile=_PROFILE),
     ObservedDriverGone(**_seen(2)),
+    HintedDriverSeen(**_seen(3), active=False, profile=_PROFILE),
+    HintedDriverGone(**_seen(4)),
     RosterScanned(
         **_scanned(1),
         drivers=1500,

@@ -9,7 +9,7 @@ from domain.identity import Target
 from domain.store import FILLED, Resubmission, Row, Store, StoreFailed
 from services.api.installation import Installation
 from services.decider.read_models import Look, RetryRow, RunningReconciliation
-from services.projector.read_models import DeliveryRow, LookUp
+from services.projector.read_models import DeliveryRow, Hint, LookUp
 from services.projector.scans import ScanSchedule
 from services.runtime.context import Assignment, utc_now
 from services.runtime.service import Service
@@ -86,7 +86,7 @@ class Backlog:
         due = 0
         for target, app in self._installation.projectors.items():
             if app.service.name == name:
-                due = _counted(store, LookUp) + _in_work(store) + _scans_due(store, target)
+                due = _counted(store, LookUp) + _counted(store, Hint) + _in_work(store) + _scans_due(store, target)
         return due
 
 

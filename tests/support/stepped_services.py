@@ -188,6 +188,8 @@ class SteppedServices:
             asyncio.run(app._scanning.scan(scan))
         for row in app._scanning._look_ups.due((), MOST_LOOK_UPS):
             asyncio.run(app._scanning.look_up(row))
+        for hint in app._scanning._hints.due((), MOST_LOOK_UPS):
+            asyncio.run(app._scanning.follow(hint))
         return log.end() - reported
 
     def call(self, target: Target) -> int:

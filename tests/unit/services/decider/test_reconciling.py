@@ -10,7 +10,7 @@ from domain.driver_link import DriftFound
 from domain.failures import Reason, Unavailable
 from domain.identity import Key, PortalDriverId, Target, reconciliation_stream, scan_stream
 from domain.matching import ObservedDriver, key_identifier
-from domain.outcomes import DriverLookedUp, ObservedDriverSeen, RosterScanned
+from domain.outcomes import DriverLookedUp, HintedDriverGone, HintedDriverSeen, ObservedDriverSeen, RosterScanned
 from domain.ports import PortalLine
 from domain.reconciliation import ReconciliationCompleted, ReconciliationEvent, ReconciliationRefused
 from domain.store import Event, Unit
@@ -261,6 +261,31 @@ def test_a_driver_who_could_not_be_looked_up_is_not_decided(fleet: SteppedServic
     before = fleet.decided()
     report(fleet, seen, looked_up(fleet, request, reason="down"))
     assert fleet.decided() == before
+
+
+def test_a_driver_whose_target_hinted_at_it_is_decided_at_once_and_no_other(fleet: SteppedServices) -> None:
+    begin(fleet, 3)
+    before = len(fleet.decided())
+    report(fleet, changed(fleet, "D1"), HintedDriverSeen(**vars(changed(fleet, "D2"))))
+    found, *_ = fleet.decided()[before:]
+    assert {event.driver for event in fleet.decided()[before:]} == {"p2"}
+    assert isinstance(found, DriftFound)
+    assert (found.rationale["trigger"], found.rationale["ref"], found.reconciliation) == ("hint", "D2", 0)
+
+
+def test_one_who_is_gone_by_a_hint_is_made_again(fleet: SteppedServices) -> None:
+    begin(fleet, 3)
+    before, seen = len(fleet.decided()), changed(fleet, "D2")
+    gone = HintedDriverGone(
+        originator_id=seen.originator_id,
+        originator_version=seen.originator_version,
+        at=seen.at,
+        account=ACME,
+        target=DRIVERI,
+        key="D2",
+    )
+    report(fleet, gone)
+    assert [(type(event).__name__, event.driver) for event in fleet.decided()[before:]] == [("CreateDecided", "p2")]
 
 
 def changed(fleet: SteppedServices, key: str) -> ObservedDriverSeen:

@@ -206,7 +206,7 @@ class TestFailed:
 def scan_begun(fleet: SteppedServices) -> list[AccountId]:
     """What a running projector would begin now is scanned."""
     reconciling = fleet.projectors[DRIVERI]._scanning
-    scans, _ = reconciling.take()
+    scans, *_ = reconciling.take()
     for scan in scans:
         asyncio.run(reconciling.scan(scan))
     return [scan.account for scan in scans]

@@ -34,6 +34,7 @@ R = TypeVar("R", bound=Row)
 OF_PROJECTOR: tuple[type[Row], ...] = (
     projector.ScanProgress,
     projector.LookUp,
+    projector.Hint,
     DeadLetter,
 )
 WORK: dict[str, tuple[type[Row], ...]] = {
