@@ -28,11 +28,6 @@ class Mode(StrEnum):
     UPSERT = "upsert"
     FULL = "full"
 
-    @property
-    def is_writing(self) -> bool:
-        """Whether calls that write are sent."""
-        return self in (Mode.UPSERT, Mode.FULL)
-
 
 class Role(StrEnum):
     """In what capacity a person acts for an account."""

@@ -21,7 +21,6 @@ known by their names; their codes differ from one country to another.
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -31,9 +30,6 @@ LONGEST_ID: Final = 200
 
 LONGEST_WORDS: Final = 300
 """Characters of what a target says in its own words: a refusal, a description."""
-
-LONGEST_URL: Final = 2000
-"""Characters of an address."""
 
 LONGEST_TOKEN: Final = 16_384
 """Characters of a token that a vendor gives us to call it with."""
@@ -60,9 +56,6 @@ LONGEST: Final[Mapping[str, int]] = MappingProxyType(
 An e-mail address: RFC 5321, 4.5.3.1.
 """
 
-LONGEST_PROFILE: Final = sum(LONGEST.values())
-"""The most characters of a whole profile: a record that holds several of them is far below what a broker takes."""
-
 _SHORTEST: Final = min(LONGEST.values())
 
 _LARGEST_WHOLE: Final = 2**53
@@ -77,7 +70,6 @@ EPOCH_FROM: Final = 1_000_000_000.0
 """A wait of more seconds than this is meant as a time, in seconds since the epoch."""
 
 _EPOCH_MS_FROM: Final = 100_000_000_000.0
-_LAST: Final = datetime(3000, 1, 1, tzinfo=UTC).timestamp()
 
 # Invisible, though Unicode does not call them format characters: fillers, joiners, selectors of a variant.
 _UNSEEN: Final = re.compile(
@@ -297,19 +289,6 @@ def seconds(text: str, now: float) -> float | None:
         return None
     since = number / 1000 if number >= _EPOCH_MS_FROM else number
     return bounded(since - now if since >= EPOCH_FROM else since, least=0.0, most=DAY)
-
-
-def moment_of(number: object) -> datetime | None:
-    """A time from outside, in seconds or milliseconds since the epoch, to the year 3000; None if it is not a number."""
-    since = bounded(number, least=0.0, most=_LAST * 1000)
-    if since is None:
-        return None
-    return datetime.fromtimestamp(min(since / 1000 if since >= _EPOCH_MS_FROM else since, _LAST), UTC)
-
-
-def not_ahead(moment: datetime, now: datetime) -> datetime:
-    """A time from outside, or from a clock that was wrong: what lies ahead of now is now."""
-    return min(moment, now)
 
 
 _CODES: Final = MappingProxyType(

@@ -38,9 +38,6 @@ from domain.identity import PortalDriverId
 from domain.ports import NO_ID, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
 
-ATTRIBUTE_FIELDS = ("driveri_driver_id", "ref_id")
-"""The fields of a profile that a custom attribute of the Portal can hold."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalAccess:

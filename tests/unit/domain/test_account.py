@@ -201,10 +201,6 @@ def test_a_policy_generation_begins_only_for_the_targets_that_it_is_about() -> N
     assert _after(PRO, ON, _fact(SyncTurnedOff, 3, "max")).policy_generation == {Target.DRIVERI: 3, Target.MOTIVE: 3}
 
 
-def test_only_upsert_and_full_write() -> None:
-    assert [mode for mode in Mode if mode.is_writing] == [Mode.UPSERT, Mode.FULL]
-
-
 @pytest.mark.parametrize("person", ["max", "ann"])
 def test_both_roles_request_a_reconciliation_of_all_drivers_by_a_plan(person: str) -> None:
     requested = _fact(ReconciliationRequested, 3, person, target="motive", driver="", keys=[], plan="c0ffee")
