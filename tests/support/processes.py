@@ -84,7 +84,7 @@ class Up:
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket), verify=NO_TLS)
         async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=1.0) as client:
             try:
-                return (await client.get("/accounts")).is_success
+                return (await client.get("/live")).is_success
             except httpx.TransportError:
                 return False
 

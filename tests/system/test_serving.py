@@ -17,6 +17,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from adapters.store.locks import InstanceLock
 from adapters.store.postgres_connection import connect
+from services.api import V1
 from services.intake.handlers import new_snapshot
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, utc_now
 from services.wiring import registry
@@ -255,7 +256,7 @@ def add_account(command: Command, settings: dict[str, str]) -> None:
     async def add() -> None:
         async with commanded(read_settings(DistributedSettings)) as (client, _):
             body = {"account": "acme", "tier": "pro", "mode": "full", "master_user": "ann"}
-            assert (await client.post("/accounts", json=body)).is_success
+            assert (await client.post(f"{V1}/accounts", json=body)).is_success
 
     status, _, err = command("database", "migrate", **settings)
     assert status == 0, err
@@ -265,7 +266,7 @@ def add_account(command: Command, settings: dict[str, str]) -> None:
 async def accounts(settings: dict[str, str]) -> list[str]:
     """The accounts of an installation."""
     async with commanded(DistributedSettings.model_validate(settings)) as (client, _):
-        return [each["account"] for each in (await client.get("/accounts")).json()]
+        return [each["account"] for each in (await client.get(f"{V1}/accounts")).json()]
 
 
 @pytest.fixture
