@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from adapters.kafka.topics import asyncapi
-from domain.account import AccountEvent
+from domain.account import AccountEvent, ErasureBegan
 from domain.driver_link import Rationale
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
@@ -45,6 +45,7 @@ _LOGS: Final[Mapping[type[Event], str]] = {
     AccountEvent: "`accounts.v1`, written by the accounts service",
     PortalDriverEvent: "`portal.driver-changes.v1`, written by intake",
     DeciderEvent: "`driver-links.decisions.v1`, written by the decider",
+    ErasureBegan: "the log of every service, when a removed account is erased",
     ReportEvent: "`targets.outcomes.v1.<target>`, written by each target's projector",
 }
 """What the events of one log have in common, and which log that is."""

@@ -40,6 +40,14 @@ OPERATOR: Final = "operator"
 """The role of who runs the service, and their name where nothing else is known of them."""
 
 
+class Removal(StrEnum):
+    """How far the removal of an account is: its data is still there, or was erased."""
+
+    NONE = ""
+    REQUESTED = "requested"
+    ERASED = "erased"
+
+
 class NotPermitted(Exception):
     """A person asked for something that they, or the account, may not do; the message says what would help."""
 
@@ -101,6 +109,26 @@ class TierSet(AccountEvent, topic="Account.TierSet"):
     """What the customer has bought of the Portal from here on; synchronisation that is on stays on."""
 
     tier: str
+
+
+class AccountRemoved(AccountEvent, topic="Account.AccountRemoved"):
+    """The account is known here no longer: nothing is written from here on, and its data is going to be erased."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountErased(AccountEvent, topic="Account.AccountErased"):
+    """Proof that no store of ours has anything of the account any more but this: it names no person.
+
+    `events` and `rows` are how many of them were erased, by service. The account's id may be used again.
+    """
+
+    events: dict[str, int]
+    rows: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasureBegan(Event, topic="Account.ErasureBegan"):
+    """What a log had of the account before this is being erased; so the positions of that are not given out again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +203,12 @@ class Account:
     reconciliations: Mapping[Target, int] = field(default_factory=dict)
     plans: Mapping[Target, str] = field(default_factory=dict)
     reconcile_at: str = ""
+    removal: Removal = Removal.NONE
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is such an account: it was added, and not removed since."""
+        return self.version > 0 and self.removal is Removal.NONE
 
     @property
     def id(self) -> UUID:
@@ -226,8 +260,8 @@ def _after_setting(account: Account, event: Event) -> Account:
     """The account with what this fact sets, apart from policies."""
     match event:
         case AccountAdded():
-            return replace(
-                account,
+            return Account(
+                account=account.account,
                 tier=Tier(event.tier),
                 master_user=event.master_user,
                 account_manager=event.account_manager,
@@ -239,6 +273,11 @@ def _after_setting(account: Account, event: Event) -> Account:
             return replace(account, account_manager=event.account_manager)
         case TierSet():
             return replace(account, tier=Tier(event.tier))
+        case AccountRemoved():
+            generation = dict.fromkeys(Target, event.originator_version)
+            return Account(account=account.account, policy_generation=generation, removal=Removal.REQUESTED)
+        case AccountErased():
+            return Account(account=account.account, removal=Removal.ERASED)
         case ReconciliationTimeSet():
             return replace(account, reconcile_at=event.reconcile_at)
     return account
@@ -292,7 +331,12 @@ class Request:
         self, account: Account, *, tier: Tier, master_user: str, account_manager: str, modes: Mapping[Target, Mode]
     ) -> tuple[AccountEvent, ...]:
         """Make the account known, with synchronisation off."""
-        if account.version:
+        if account.removal is Removal.REQUESTED:
+            raise NotPermitted(
+                f"{account.account} was removed, and its data is not erased yet: restart `driverlink up`, or run "
+                "`driverlink erase`"
+            )
+        if account.is_known:
             raise NotPermitted(f"account {account.account} exists already; see `driverlink accounts show`")
         added = AccountAdded(
             **self._origin(account, OPERATOR),
@@ -307,7 +351,7 @@ class Request:
     def bring_to(self, account: Account, wanted: WantedAccount) -> tuple[AccountEvent, ...]:
         """Make the account what is wanted, a new one too; nothing follows for one that is so already."""
         facts: tuple[AccountEvent, ...] = ()
-        if not account.version:
+        if not account.is_known:
             if not wanted.master_user:
                 raise NotPermitted(f"{account.account} is new: say who its Master User is")
             facts = self.add(
@@ -345,6 +389,10 @@ class Request:
                 after = apply(after, facts[-1])
         _check_people(after)
         return facts
+
+    def remove(self, account: Account) -> tuple[AccountEvent, ...]:
+        """Know the account no longer, and erase its data: the word of its account manager, or of an operator."""
+        return (AccountRemoved(**self._origin(account, self._as_staff(account))),)
 
     def allow(self, account: Account) -> tuple[AccountEvent, ...]:
         """Let a Standard account turn synchronisation on: the account manager's word."""
@@ -444,8 +492,8 @@ class Request:
             return Role.ACCOUNT_MANAGER
         if self.by == account.master_user:
             raise NotPermitted(
-                f"the Master User of {account.account} cannot change its tier or its people: ask its account manager, "
-                "or who runs the service"
+                f"the Master User of {account.account} cannot remove it, or change its tier or its people: ask "
+                "its account manager, or who runs the service"
             )
         return OPERATOR
 

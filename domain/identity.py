@@ -42,6 +42,11 @@ def account_stream(account: AccountId) -> UUID:
     return _stream_id("account", account.lower())
 
 
+def erasure_stream(account: AccountId) -> UUID:
+    """The id of the history of when a log was rid of what it had of an account."""
+    return _stream_id("erasure", account)
+
+
 def portal_driver_stream(account: AccountId, driver: PortalDriverId) -> UUID:
     """The id of a portal driver's history."""
     return _stream_id("portal-driver", account, driver)

@@ -381,6 +381,7 @@ POSTGRES = Dialect(
     put=_put,
     load=_load,
     from_uuid=lambda id: id,  # noqa: A006 - the event's word
+    account="convert_from(state, 'UTF8')::json ->> 'account'",
     to_uuid=lambda id: id,  # noqa: A006 - the event's word
 )
 

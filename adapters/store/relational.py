@@ -1,6 +1,8 @@
 """What the stores in relational databases have in common; how a statement gets there is left to each of them."""
 
+import json
 from abc import ABC, abstractmethod
+from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
@@ -17,8 +19,10 @@ from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, r
 from domain.store import (
     LONGEST_EVENT,
     Commit,
+    DeadLetter,
     Event,
     EventTooLong,
+    MendedRecord,
     ReadModelVersion,
     Record,
     Resubmission,
@@ -277,6 +281,44 @@ class RelationalStore(ABC):
                 for statement in self._taking_place(self._table(row), found.get(row.TABLE, frozenset())):
                     cursor.execute(statement)
             self._dialect.put(cursor, table, map(table.parameters, stored))
+
+    def erase(self, account: str, rows: Collection[type[Row]], but: Collection[str]) -> tuple[int, int]:
+        """Erase an account's events and rows, in one transaction."""
+        placeholder, events, erased = self._dialect.placeholder, 0, 0
+        kept = f" AND topic NOT IN ({', '.join(placeholder for _ in but)})" if but else ""
+        own = [row for row in rows if "account" in self._table(row).columns]
+        with self._transaction() as cursor:
+
+            def delete(table: str, condition: str, parameters: Sequence[Any]) -> int:
+                cursor.execute(f"SELECT COUNT(*) FROM {table} WHERE {condition}", parameters)  # noqa: S608 - our own names
+                ((found,),) = cursor.fetchall()
+                cursor.execute(f"DELETE FROM {table} WHERE {condition}", parameters)  # noqa: S608 - as above
+                return int(found)
+
+            events = delete("stored_events", f"{self._dialect.account} = {placeholder}{kept}", [account, *but])
+            for row in own:
+                erased += delete(row.TABLE, f"account = {placeholder}", [account])
+        return events, erased + self._erase_records(account)
+
+    def _erase_records(self, account: str) -> int:
+        """Erase the records of an account that could not be handled; how many."""
+        said, unit, found = json.dumps(account).encode(), Unit(), 0
+        kinds: tuple[type[DeadLetter | Resubmission | MendedRecord], ...] = (DeadLetter, Resubmission, MendedRecord)
+        for kind in kinds:
+            for row in self.select(kind):
+                if said in b64decode(row.body):
+                    unit.remove(kind, {column: getattr(row, column) for column in kind.KEY})
+                    found += 1
+        if found:
+            self.commit(unit)
+        return found
+
+    def last_of(self, account: str) -> int:
+        """The position of an account's last event; 0 where there is none."""
+        condition = f"{self._dialect.account} = {self._dialect.placeholder}"
+        sql = f"SELECT MAX({self._dialect.position}) FROM stored_events WHERE {condition}"  # noqa: S608 - our own names
+        ((last,),) = self._fetch(sql, [account])
+        return last or 0
 
     def drop_beside(self, rows: Collection[type[Row]]) -> None:
         """Remove the tables beside."""

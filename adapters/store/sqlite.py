@@ -71,6 +71,7 @@ SQLITE = Dialect(
     load=_load,
     from_uuid=lambda id: id.hex,  # noqa: A006 - the event's word
     to_uuid=UUID,
+    account="json_extract(CAST(state AS TEXT), '$.account')",
 )
 
 
@@ -123,6 +124,12 @@ class SqliteStore(RelationalStore):
                         f"the table {row.TABLE} in {path.name} is another version's, which no script here migrates: "
                         "start the version that wrote it"
                     )
+
+    def erase(self, account: str, rows: Collection[type[Row]], but: Collection[str]) -> tuple[int, int]:
+        """Erase an account's events and rows; what they were is overwritten in the file."""
+        with sqlite_failures(), self._datastore.transaction(commit=False) as cursor:
+            cursor.execute("PRAGMA secure_delete = ON")
+        return super().erase(account, rows, but)
 
     def close(self) -> None:
         """Let go of the file."""

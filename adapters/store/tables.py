@@ -55,7 +55,7 @@ class Dialect:
     value of a column of this type meets: an index has it, so that only queries that say it use the index; empty where
     no such care is needed. `put` inserts rows with a cursor, each in the place of one with its key, and
     `load` does so where there are none yet; they raise `ValueError` for what does not fit. `from_uuid` and `to_uuid`
-    lead to an id as the database has it, and back.
+    lead to an id as the database has it, and back. `account` is the account of a stored event.
     """
 
     placeholder: str
@@ -68,6 +68,7 @@ class Dialect:
     load: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
     from_uuid: Callable[[UUID], Any]
     to_uuid: Callable[[Any], UUID]
+    account: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

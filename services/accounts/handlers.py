@@ -4,11 +4,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from domain.account import Account, AccountEvent, Mode, NotPermitted, Request, Tier, WantedAccount, apply, replay
+from domain.account import (
+    Account,
+    AccountEvent,
+    Mode,
+    NotPermitted,
+    Removal,
+    Request,
+    Tier,
+    WantedAccount,
+    apply,
+    replay,
+)
 from domain.identity import AccountId, Target, account_stream
-from domain.store import Event, Row, Store, Unit
+from domain.store import Event, Row, Store, Unit, Where
 from services.runtime.context import ACCOUNTS, Clock
 from services.runtime.read_models import Events, ReadModel, Rows, projected
 
@@ -105,6 +116,10 @@ class Accounts:
             self._store.commit(unit)
         return found
 
+    def remove(self, account: str, by: str) -> Account:
+        """Know an account no longer; its data is erased later. Raises `UnknownAccount` and `NotPermitted`."""
+        return self.ask(account, by, lambda person, known: person.remove(known))
+
     def _store_facts(self, account: Account, facts: tuple[AccountEvent, ...]) -> Account:
         for fact in facts:
             account = apply(account, fact)
@@ -118,15 +133,15 @@ class Accounts:
 def account_of(store: Store, account: str) -> Account:
     """An account of the accounts' store, by its id in any letter case; raises `UnknownAccount`."""
     found = find_account(store, account)
-    if found is None:
-        names = store.count(AccountRow, by=["account"])
+    if found is None or not found.is_known:
+        names = store.count(AccountRow, KNOWN, by=["account"])
         raise UnknownAccount(account, (str(name) for (name,) in names))
     return found
 
 
 def accounts_in(store: Store) -> list[Account]:
     """Every account of the accounts' store, in the order of ids."""
-    return [to_account(row) for row in store.select(AccountRow, order_by="account")]
+    return [to_account(row) for row in store.select(AccountRow, KNOWN, order_by="account")]
 
 
 def find_account(store: Store, account: str) -> Account | None:
@@ -158,6 +173,11 @@ class AccountRow(Row):
     reconciliations: dict[str, int]
     plans: dict[str, str]
     reconcile_at: str
+    removal: str = ""
+
+
+KNOWN: Final[Where] = {"removal": ""}
+"""The rows of accounts that were not removed."""
 
 
 def to_account(row: AccountRow) -> Account:
@@ -175,6 +195,7 @@ def to_account(row: AccountRow) -> Account:
         reconciliations={Target(target): version for target, version in row.reconciliations.items()},
         plans={Target(target): plan for target, plan in row.plans.items()},
         reconcile_at=row.reconcile_at,
+        removal=Removal(row.removal),
     )
 
 
@@ -193,6 +214,7 @@ def to_row(account: Account) -> AccountRow:
         reconciliations={str(target): version for target, version in account.reconciliations.items()},
         plans={str(target): plan for target, plan in account.plans.items()},
         reconcile_at=account.reconcile_at,
+        removal=str(account.removal),
     )
 
 

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, ValidationError
 
 from domain.account import OPERATOR, Account, Mode, NotPermitted, Tier, WantedAccount
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
-from domain.identity import PORTAL, AccountId, Connectable, Target
+from domain.identity import PORTAL, AccountId, Connectable, Target, WebhookSender
+from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import AccountChange, AccountDifference, accounts_in
 from services.api.installation import Installation
@@ -56,6 +58,12 @@ class SetPeople(RequestBody):
     tier: Tier | None = None
     master_user: Named | None = None
     account_manager: NamedOrBlank | None = None
+
+
+class RemoveAccount(RequestBody):
+    """Who wants an account removed."""
+
+    by: Named = OPERATOR
 
 
 class AccountEntry(RequestBody):
@@ -190,6 +198,13 @@ class CheckedTarget(ResponseBody):
     at: Moment
 
 
+class RemovedAccount(ResponseBody):
+    """An account that is known no longer; its data is erased when the services start next, or by `driverlink erase`."""
+
+    account: str
+    removed: bool = True
+
+
 class ConnectedTarget(ResponseBody):
     """Where an account is connected now."""
 
@@ -244,6 +259,22 @@ async def set_people(account: str, body: SetPeople, installation: Installed) -> 
     """Change an account's tier, Master User or account manager."""
     wanted = WantedAccount(tier=body.tier, master_user=body.master_user, account_manager=body.account_manager)
     return await _change(installation, account, body.by, lambda person, known: person.bring_to(known, wanted))
+
+
+@router.post("/{account}/removed")
+async def remove_account(body: RemoveAccount, known: KnownAccount, installation: Installed) -> RemovedAccount:
+    """Remove an account: nothing is read or written for it from now on, and its targets stay as they are."""
+    service, account = installation.accounts_service, known.account
+    await service.call_again(installation.accounts.remove, account, body.by)
+    for place in (PORTAL, *Target):
+        with suppress(CredentialsUnreadable):
+            await service.call(installation.credentials.remove, account, place)
+    for sender in get_args(WebhookSender):
+        with suppress(CredentialsUnreadable):
+            await service.call(installation.credentials.keep_webhook, account, sender, None)
+    await installation.intake_service.call(forget, installation.intake_service.store, account)
+    service.notify()
+    return RemovedAccount(account=account)
 
 
 @router.get("")
@@ -432,7 +463,7 @@ def _wanted_in(page: Sequence[Indexed]) -> dict[AccountId, WantedAccount]:
 def _to_applied(index: int, difference: AccountDifference) -> AppliedAccount:
     before, after = _shown(difference.before), _shown(difference.after)
     changes = {name: (before.get(name, ""), after[name]) for name in after if before.get(name, "") != after[name]}
-    is_new = not difference.before.version
+    is_new = not difference.before.is_known
     action: Literal["add", "change", "none"] = "none" if not difference.facts else "add" if is_new else "change"
     return AppliedAccount(
         index=index,
@@ -445,7 +476,7 @@ def _to_applied(index: int, difference: AccountDifference) -> AppliedAccount:
 
 def _shown(account: Account) -> dict[str, str]:
     """The settings of an account that a file can have; a new account has none."""
-    if not account.version:
+    if not account.is_known:
         return {}
     return {
         "tier": str(account.tier),

@@ -14,7 +14,7 @@ from domain.identity import Key, Target
 from domain.matching import key_identifier
 from domain.reconciliation import next_reconciliation
 from domain.store import Store, Where
-from services.accounts.handlers import AccountRow, account_of, to_account
+from services.accounts.handlers import KNOWN, AccountRow, account_of, to_account
 from services.api.backlog import LeftToDo, left_to_do, waiting
 from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
@@ -106,7 +106,7 @@ def status(decider: Store, accounts: Iterable[str] | None = None) -> list[Accoun
     drivers than these are held at a time. Raises `StoreFailed`.
     """
     where: Where = {} if accounts is None else {"account": sorted(set(accounts))}
-    rows = decider.select(AccountRow, where, order_by="account")
+    rows = decider.select(AccountRow, {**where, **KNOWN}, order_by="account")
     figures = _figures(decider, where)
     readiness = readiness_of_all(decider, map(to_account, rows), where)
     return [

@@ -154,6 +154,7 @@ async def signed_push(
     known = None
     if _ACCOUNT.fullmatch(account):
         known = await installation.readers.call(find_account, installation.readers.accounts, account)
+    known = known if known and known.is_known else None
     secrets = await _secrets_of(installation, known.account, sender) if known else None
     now = installation.clock()
     try:

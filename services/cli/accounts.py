@@ -14,7 +14,16 @@ from domain.account import OPERATOR, Mode, Tier
 from domain.cleaning import is_storable
 from domain.identity import Target
 from domain.profile import CREDENTIALS
-from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, PersonOption, ask
+from services.cli.client import (
+    AccountArgument,
+    CommandRefused,
+    DataOption,
+    Json,
+    JsonOption,
+    PersonOption,
+    ask,
+    is_confirmed,
+)
 from services.cli.plans import opt_in, print_applied
 from services.cli.printing import err, out, print_json, print_note, print_table
 from services.cli.webhooks import webhook
@@ -153,6 +162,34 @@ def set_people(
         raise typer.BadParameter("say what changes: --tier, --master-user or --account-manager")
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/people", {"by": person, **given}))
     _print([answer], as_json=as_json)
+
+
+@accounts.command()
+def remove(
+    account: AccountArgument,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    person: Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking.")] = OPERATOR,
+    data: DataOption = None,
+) -> None:
+    """Remove an account: nothing is read or written for it any more, and its data is erased.
+
+    Its credentials are removed at once, and its targets stay as they are: no driver there is changed. Everything that
+    the services have stored of it is erased when `driverlink up` starts next, or by `driverlink erase`; an event
+    without personal data proves it. Then the id may be used again. Exit status 2: there is no terminal to ask on.
+
+    Examples:
+        driverlink accounts remove acme
+        driverlink accounts remove acme --yes --as bob
+    """
+    if not yes and not sys.stdin.isatty():
+        print_note("driverlink: there is no terminal to ask on; repeat with --yes to remove the account and its data")
+        raise typer.Exit(2)
+    if not yes and not is_confirmed(f"Remove {account}, and erase all that is stored of its drivers?"):
+        print_note("nothing was done")
+        return
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/removed", {"by": person}))
+    out.print(f"removed {answer['account']}; its data is erased when the services start next", markup=False)
 
 
 @accounts.command()

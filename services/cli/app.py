@@ -37,6 +37,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "serve": ("serve", "Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C."),
         "database": ("maintenance", "Create the schemas and tables of a distributed deployment."),
         "topics": ("maintenance", "Create the topics of a distributed deployment."),
+        "erase": ("maintenance", "Erase the data of removed accounts from every store."),
         "rebuild": ("maintenance", "Rebuild every read model from the log, or check them."),
         "dead-letters": ("dead_letters", "List, show, resubmit or discard records that a service could not handle."),
     },
@@ -50,7 +51,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 So the overview is printed without loading any of these modules.
 """
 
-_LOGGED = ("up", "serve", "database", "topics", "rebuild", "demo", "sandbox")
+_LOGGED = ("up", "serve", "database", "topics", "erase", "rebuild", "demo", "sandbox")
 """The commands that run services or open stores; the others ask the API, and have nothing to log."""
 
 _PYDANTIC_PREFIX = "Value error, "

@@ -13,9 +13,11 @@ from services.api import PREFIX
 from services.cli.client import JsonOption, OwnedFolderOption
 from services.cli.printing import out, print_json, progress_bar
 from services.runtime.consumer import PartitionOf
+from services.runtime.context import utc_now
 from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed, create_topics, migrate_database
 from services.wiring.embedded import open_stores
+from services.wiring.erasing import erase_removed
 from services.wiring.rebuild import Difference, Step, Stores, differences
 from services.wiring.rebuild import rebuild as rebuilding
 from services.wiring.settings import (
@@ -61,6 +63,24 @@ def rebuild(
     if not as_json and not differing:
         out.print("every read model matches the log" if check else "rebuilt every read model")
     raise typer.Exit(1 if differing else 0)
+
+
+def erase(*, data: OwnedFolderOption = None, as_json: JsonOption = False) -> None:
+    """Erase the data of removed accounts from every store.
+
+    `driverlink up` does it at its start; this is for the distributed deployment, and for a folder on which nothing
+    runs. Stop every other process of the installation first. Without --data it works on the database of
+    DRIVERLINK_DATABASE_URL, where that is set. After a kill, run it again: it goes on.
+
+    Examples:
+        driverlink erase
+    """
+    with _alone(data) as (stores, partition_of):
+        erased = erase_removed(stores, partition_of, utc_now())
+    if as_json:
+        print_json({"erased": list(erased)})
+    else:
+        out.print(f"erased {', '.join(erased)}" if erased else "no removed account has data any more", markup=False)
 
 
 @contextmanager

@@ -79,6 +79,17 @@ class RebuildableStore(Store, Protocol):
         """
         ...
 
+    def erase(self, account: str, rows: Collection[type[Row]], but: Collection[str]) -> tuple[int, int]:
+        """Erase an account's events, apart from those of these topics, and what these tables have of it.
+
+        That is one transaction. Returns how many events and rows there were. Raises `StoreFailed`.
+        """
+        ...
+
+    def last_of(self, account: str) -> int:
+        """The position of an account's last event; 0 where there is none. Raises `StoreFailed`."""
+        ...
+
     def drop_beside(self, rows: Collection[type[Row]]) -> None:
         """Remove the tables beside. Raises `StoreFailed`."""
         ...

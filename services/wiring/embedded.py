@@ -19,6 +19,7 @@ from services.runtime.context import Assignment, Clock, log_of, utc_now
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
 from services.wiring.data_folder import DataFolder
+from services.wiring.erasing import erase_removed
 from services.wiring.migrations import migrate
 from services.wiring.rebuild import upgrade
 from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation
@@ -40,6 +41,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         notifier=Notifier(),
     )
     stores = open_stores(settings.data)
+    erase_removed(stores, None, clock())
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():

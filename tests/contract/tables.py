@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
-from domain.store import FILLED, ReadModelVersion, Row, Store, Value, Where
+from domain.store import FILLED, ReadModelVersion, Row, Store, Unit, Value, Where
 from services.runtime.read_models import RebuildableStore
-from tests.contract.stands import Chore, Entry, RebuildableStand, StoreStand, Tick, entry, unit
+from tests.contract.stands import Chore, Entry, RebuildableStand, StoreStand, Tick, entry, fact, unit
 
 ODD_TEXTS = (
     "",
@@ -288,6 +289,20 @@ class TablesBeside:
         assert [*rebuildable.scan(Entry)] == beside
         assert rebuildable.select(Entry, {"account": "acme", "size": 7}) == [later]
         assert rebuildable.select(ReadModelVersion) == [ReadModelVersion(name=Entry.TABLE, version="2")]
+
+    def test_an_account_is_erased_from_the_log_and_the_tables_and_others_stay(
+        self, rebuildable: RebuildableStore
+    ) -> None:
+        mine, other = fact(), replace(fact(version=1), account="other", originator_id=uuid4())
+        rebuildable.commit(Unit(events=[mine, other]))
+        rebuildable.commit(unit(rows=[*named(a=1), replace(entry("b"), account="other")]))
+        last = rebuildable.last_of("acme")
+        assert (last, rebuildable.last_of("nobody")) == (rebuildable.log.read(0, 1)[0].position, 0)
+        assert rebuildable.erase("acme", [Entry], []) == (1, 1)
+        assert [each.event for each in rebuildable.log.read(0, 9)] == [other]
+        assert [row.account for row in rebuildable.select(Entry)] == ["other"]
+        assert rebuildable.erase("other", [Entry], [other.TOPIC]) == (0, 1)
+        assert rebuildable.erase("acme", [Entry], []) == (0, 0)
 
     def test_what_was_made_beside_begins_from_nothing_and_can_be_dropped(self, rebuildable: RebuildableStore) -> None:
         rebuildable.commit(unit(rows=[*named(a=1)]))

@@ -11,8 +11,10 @@ from domain.account import (
     MOST_HOLDS,
     Account,
     AccountAdded,
+    AccountErased,
     AccountEvent,
     AccountManagerSet,
+    AccountRemoved,
     DeletesApproved,
     DeletesJudged,
     DeletesRejected,
@@ -22,6 +24,7 @@ from domain.account import (
     NotPermitted,
     ReconciliationRequested,
     ReconciliationTimeSet,
+    Removal,
     Request,
     RetryRequested,
     Role,
@@ -281,7 +284,7 @@ def test_an_account_manager_hands_over_to_another_one_in_their_own_role() -> Non
 
 
 def test_a_master_user_cannot_change_the_people_of_the_account() -> None:
-    with pytest.raises(NotPermitted, match="the Master User of fleet-1 cannot change its tier or its people"):
+    with pytest.raises(NotPermitted, match="the Master User of fleet-1 cannot remove it"):
         MAX.bring_to(_after(PRO), WantedAccount(master_user="eve"))
 
 
@@ -304,3 +307,23 @@ def test_an_account_never_lacks_those_without_whom_sync_cannot_be_turned_on(
 def test_sync_stays_on_when_the_people_and_the_tier_change() -> None:
     after = replay(_after(PRO, ON), OPERATOR.bring_to(_after(PRO, ON), WantedAccount(tier=Tier.STANDARD)))
     assert (after.is_on, after.mode(Target.DRIVERI)) == (True, Mode.FULL)
+
+
+REMOVED = _fact(AccountRemoved, 3, "ann")
+ERASED = _fact(AccountErased, 4, "operator", events={"intake": 2}, rows={})
+
+
+def test_a_removed_account_writes_nothing_and_keeps_nobody_and_its_decisions_are_void() -> None:
+    after = _scenario(given=[PRO, ON], when=ANN.remove, then=[REMOVED])
+    assert (after.is_known, after.removal, after.master_user, after.modes) == (False, Removal.REQUESTED, "", {})
+    assert (after.mode(Target.DRIVERI), after.policy_generation) == (Mode.OFF, dict.fromkeys(Target, 3))
+    with pytest.raises(NotPermitted, match="the Master User of fleet-1 cannot remove it"):
+        MAX.remove(_after(PRO))
+
+
+def test_the_id_of_a_removed_account_is_used_again_once_its_data_is_erased() -> None:
+    with pytest.raises(NotPermitted, match="its data is not erased yet"):
+        _add(_after(PRO, ON, REMOVED))
+    again = replay(_after(PRO, ON, REMOVED, ERASED), _add(_after(PRO, ON, REMOVED, ERASED)))
+    assert (again.is_known, again.is_on, again.version, again.master_user) == (True, False, 5, "max")
+    assert again == replay(Account(account=FLEET), [ERASED, *_add(_after(PRO, ON, REMOVED, ERASED))])

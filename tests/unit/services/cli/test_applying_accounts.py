@@ -92,7 +92,7 @@ def test_a_file_that_is_not_a_list_of_accounts_is_refused_with_its_line(
 def test_the_people_of_an_account_change_by_who_may_change_them(driverlink: ServedFolder) -> None:
     assert driverlink("accounts", "set", "acme", "--master-user", "eve", "--json").document["master_user"] == "eve"
     ended = driverlink("accounts", "set", "acme", "--tier", "standard", "--as", "eve")
-    assert (ended.status, "cannot change its tier or its people" in ended.err) == (1, True)
+    assert (ended.status, "cannot remove it, or change its tier or its people" in ended.err) == (1, True)
     assert driverlink("sync", "off", "acme", "--as", "jane").status == 1
     assert driverlink("sync", "off", "acme", "--as", "eve").status == 0
     assert driverlink("accounts", "set", "acme").status == 2
