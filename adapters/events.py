@@ -114,6 +114,8 @@ def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, st
         for name, types in _shape(event.TOPIC).items()
         if name not in stored_fields or not isinstance(stored_fields[name], types)
     ]
+    # A field that came later, and has a default, is not in what was stored before.
+    wrong = [name for name in wrong if name in stored_fields or not hasattr(type(event), name)]
     if wrong:
         # The library's mapper takes whatever JSON there is.
         return None, f"{stored.topic} cannot be read: missing or of another type: {', '.join(wrong)}"

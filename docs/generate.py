@@ -18,15 +18,17 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from adapters.kafka.topics import asyncapi
-from domain.account import AccountEvent, ErasureBegan
+from domain.account import AccountEvent, ErasureBegan, Role
 from domain.driver_link import Rationale
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, LinkState
 from domain.store import DeciderEvent, Event
 from services.api import PREFIX
-from services.api.app import openapi
+from services.api.app import new_app, openapi
+from services.api.permissions import PERMISSIONS, Permission, Scope
 from services.api.problems import all_kinds
+from services.api.routing import GuardedRoute
 from services.cli.app import LazyGroup, app
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
@@ -71,6 +73,7 @@ def pages() -> dict[Path, str]:
         reference / "commands.md": _page("Commands", "services/cli/", _commands()),
         reference / "events.md": _page("Stored events", "domain/", _events()),
         reference / "situations.md": _page("Situations", "domain/situations.py", _situations()),
+        reference / "permissions.md": _page("Permissions", "services/api/permissions.py", _permissions()),
         reference / "problems.md": _page("Problems", "services/api/problems.py", _problems()),
         reference / "asyncapi.json": _asyncapi(),
         reference / "openapi.json": json.dumps(openapi(), indent=2, ensure_ascii=False) + "\n",
@@ -199,6 +202,31 @@ def _records() -> Iterator[str]:
     for path in sorted((DOCS / "explanation" / "adr").glob("[0-9]*.md")):
         title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
         yield f"- [{title}]({path.name})"
+
+
+def _permissions() -> Iterator[str]:
+    yield "The roles that each route takes: any one of them."
+    yield "An account names its Master User and its account manager; the other roles are granted, on it or everywhere."
+    yield "Without an account in the path a role has to be held everywhere, or on the account that the query names."
+    yield ""
+    routes = [route for route in new_app().routes if isinstance(route, GuardedRoute)]
+    rows = (
+        (f"`{min(route.methods or ())} {route.path}`", *_takes(PERMISSIONS[route.name]))
+        for route in sorted(routes, key=lambda route: route.path)
+    )
+    yield from _table(("route", "roles", "where"), rows)
+
+
+def _takes(permission: Permission) -> tuple[str, str]:
+    if permission.scope is Scope.PUBLIC:
+        return "anybody, without proof", ""
+    where = {
+        Scope.ACCOUNT: "on the account, or everywhere",
+        Scope.INSTALLATION: "everywhere",
+        Scope.ANY: "on any account, or everywhere",
+    }
+    roles = "any" if permission.roles == frozenset(Role) else str(permission)
+    return roles, where[permission.scope]
 
 
 def _problems() -> Iterator[str]:

@@ -30,10 +30,17 @@ class Mode(StrEnum):
 
 
 class Role(StrEnum):
-    """In what capacity a person acts for an account."""
+    """In what capacity somebody acts for an account.
+
+    The account says who its Master User and its account manager are; the other roles are granted.
+    """
 
     MASTER_USER = "master_user"
     ACCOUNT_MANAGER = "account_manager"
+    APPROVER = "approver"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+    ADMIN = "admin"
 
 
 OPERATOR: Final = "operator"
@@ -54,10 +61,16 @@ class NotPermitted(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountEvent(Event):
-    """A fact about an account: who did it, and in what role."""
+    """A fact about an account: who did it, and in what role.
+
+    `authenticated` is who proved to be there, where they asked in the name of `by`; empty where `by` did so. `note` is
+    why, in their own words, if they gave a reason.
+    """
 
     by: str
     role: str
+    authenticated: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,17 +328,24 @@ class AccountOrigin(TypedDict):
     account: str
     by: str
     role: str
+    authenticated: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """Something that a person asks of an account, at a moment. Each answer is the facts that follow; none is a no-op.
 
+    `role` is one that was granted to the person and lets them ask this, where neither the Master User nor the account
+    manager has to; `authenticated` and `note` are those of the facts.
     Every method raises `NotPermitted` when the person or the account may not do it.
     """
 
     by: str
     at: datetime
+    role: Role | None = None
+    authenticated: str = ""
+    note: str = ""
 
     def add(
         self, account: Account, *, tier: Tier, master_user: str, account_manager: str, modes: Mapping[Target, Mode]
@@ -339,7 +359,7 @@ class Request:
         if account.is_known:
             raise NotPermitted(f"account {account.account} exists already; see `driverlink accounts show`")
         added = AccountAdded(
-            **self._origin(account, OPERATOR),
+            **self._origin(account, self.role or OPERATOR),
             tier=tier,
             master_user=master_user,
             account_manager=account_manager,
@@ -417,7 +437,7 @@ class Request:
 
     def set_mode(self, account: Account, target: Target, mode: Mode) -> tuple[AccountEvent, ...]:
         """Say how far synchronisation with a target may go."""
-        role = account.role_of(self.by)
+        role = self.role or account.role_of(self.by)
         if account.modes.get(target, Mode.OFF) is mode:
             return ()
         return (ModeSet(**self._origin(account, role), target=target, mode=mode),)
@@ -432,7 +452,7 @@ class Request:
         holds: list[list[str | int]],
     ) -> tuple[AccountEvent, ...]:
         """Approve or reject exactly the held deletes that the person saw, in facts of a bounded size."""
-        role = account.role_of(self.by)
+        role = self.role or account.role_of(self.by)
         facts = [
             verdict(
                 **self._origin(account, role), target=target, digest=digest, holds=holds[start : start + MOST_HOLDS]
@@ -443,14 +463,14 @@ class Request:
 
     def retry(self, account: Account, *, target: Target | None, driver: str, reason: str) -> tuple[AccountEvent, ...]:
         """Look again at the parked links of this target, driver and reason; None and empty mean any."""
-        role = account.role_of(self.by)
+        role = self.role or account.role_of(self.by)
         return (RetryRequested(**self._origin(account, role), target=target or "", driver=driver, reason=reason),)
 
     def reconciliation(
         self, account: Account, target: Target, *, driver: str = "", keys: Sequence[str] = (), plan: str = ""
     ) -> tuple[AccountEvent, ...]:
         """Reconcile all drivers on this target now, or one, looked up by these keys; by a plan, if one is named."""
-        role = account.role_of(self.by)
+        role = self.role or account.role_of(self.by)
         if account.mode(target) is Mode.OFF:
             raise NotPermitted(
                 f"nothing of {account.account} is synchronised with {target}, so there is no reconciliation"
@@ -481,7 +501,7 @@ class Request:
 
     def set_reconciliation_time(self, account: Account, reconcile_at: str) -> tuple[AccountEvent, ...]:
         """Say at which time of day, HH:MM in UTC, daily reconciliations begin; empty for one of the account's own."""
-        role = account.role_of(self.by)
+        role = self.role or account.role_of(self.by)
         if account.reconcile_at == reconcile_at:
             return ()
         return (ReconciliationTimeSet(**self._origin(account, role), reconcile_at=reconcile_at),)
@@ -495,7 +515,7 @@ class Request:
                 f"the Master User of {account.account} cannot remove it, or change its tier or its people: ask "
                 "its account manager, or who runs the service"
             )
-        return OPERATOR
+        return self.role or OPERATOR
 
     def _as_master_user(self, account: Account) -> Role:
         if self.by != account.master_user or not self.by:
@@ -510,6 +530,8 @@ class Request:
             "account": account.account,
             "by": self.by,
             "role": role,
+            "authenticated": self.authenticated,
+            "note": self.note,
         }
 
 

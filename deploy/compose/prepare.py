@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 SECRETS = Path(__file__).parent / "secrets"
-NAMES = ("database_password", "postgres_password", "secret_key")
+NAMES = ("database_password", "postgres_password", "secret_key", "admin_key")
 FOR_BUILDING = ("pip_config", "build_certificates")
 """Files for people to fill, where packages come from an index of their own; empty ones change nothing."""
 

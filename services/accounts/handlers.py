@@ -13,6 +13,7 @@ from domain.account import (
     NotPermitted,
     Removal,
     Request,
+    Role,
     Tier,
     WantedAccount,
     apply,
@@ -59,6 +60,16 @@ class AccountDifference:
         return replay(self.before, self.facts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks something of an account, as `Request` has it, before it is known when."""
+
+    by: str
+    role: Role | None = None
+    authenticated: str = ""
+    note: str = ""
+
+
 class Accounts:
     """The accounts service: owns the accounts and writes `accounts.v1`."""
 
@@ -74,17 +85,23 @@ class Accounts:
         """Every account, in the order of ids."""
         return accounts_in(self._store)
 
-    def add(self, account: AccountId, by: str, change: AccountChange) -> Account:
+    def add(self, account: AccountId, by: str | Asker, change: AccountChange) -> Account:
         """Make a new account known; raises `NotPermitted` when it is known already, in whatever letter case."""
         known = find_account(self._store, account) or Account(account=account)
-        return self._store_facts(known, change(Request(by=by, at=self._clock()), known))
+        return self._store_facts(known, change(self._request(by), known))
 
-    def ask(self, account: str, by: str, change: AccountChange) -> Account:
+    def ask(self, account: str, by: str | Asker, change: AccountChange) -> Account:
         """Do what a person asks of an account; raises `UnknownAccount` and `NotPermitted`."""
         known = self.show(account)
-        return self._store_facts(known, change(Request(by=by, at=self._clock()), known))
+        return self._store_facts(known, change(self._request(by), known))
 
-    def differences(self, wanted: Mapping[AccountId, WantedAccount], by: str) -> list[AccountDifference]:
+    def _request(self, by: str | Asker) -> Request:
+        asker = Asker(by=by) if isinstance(by, str) else by
+        return Request(
+            by=asker.by, at=self._clock(), role=asker.role, authenticated=asker.authenticated, note=asker.note
+        )
+
+    def differences(self, wanted: Mapping[AccountId, WantedAccount], by: str | Asker) -> list[AccountDifference]:
         """What makes these accounts what is wanted of them, in their order; nothing is stored."""
         known = accounts_of(self._store, wanted)
         unknown = {account_stream(name): name for name in wanted if name not in known}
@@ -92,7 +109,7 @@ class Accounts:
             if history:
                 spelled = history[0].account
                 known[unknown[stream]] = accounts_of(self._store, [spelled])[spelled]
-        request, found = Request(by=by, at=self._clock()), list[AccountDifference]()
+        request, found = self._request(by), list[AccountDifference]()
         for name, each in wanted.items():
             before = known.get(name) or Account(account=name)
             try:
@@ -101,7 +118,7 @@ class Accounts:
                 found.append(AccountDifference(before=before, refusal=str(refused)))
         return found
 
-    def bring_to(self, wanted: Mapping[AccountId, WantedAccount], by: str) -> list[AccountDifference]:
+    def bring_to(self, wanted: Mapping[AccountId, WantedAccount], by: str | Asker) -> list[AccountDifference]:
         """Make these accounts what is wanted of them, in one transaction.
 
         Nothing is stored where one of them is refused.

@@ -9,19 +9,20 @@ from typing import Annotated, Any, Literal, get_args
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, ValidationError
 
-from domain.account import OPERATOR, Account, Mode, NotPermitted, Tier, WantedAccount
+from domain.account import Account, Mode, NotPermitted, Tier, WantedAccount
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PORTAL, AccountId, Connectable, Target, WebhookSender
 from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
-from services.accounts.handlers import AccountChange, AccountDifference, accounts_in
+from services.accounts.handlers import AccountChange, AccountDifference, Asker, accounts_in
 from services.api.installation import Installation
-from services.api.routing import Installed, KnownAccount, new_router
+from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import (
     ByPerson,
     Moment,
     Named,
     NamedOrBlank,
+    Note,
     RequestBody,
     ResponseBody,
     field_errors,
@@ -54,7 +55,8 @@ class AddAccount(RequestBody):
 class SetPeople(RequestBody):
     """What changes of an account's tier and people, by its account manager or an operator; the rest stays."""
 
-    by: Named = OPERATOR
+    by: Named | None = None
+    note: Note = ""
     tier: Tier | None = None
     master_user: Named | None = None
     account_manager: NamedOrBlank | None = None
@@ -86,7 +88,8 @@ class ApplyAccounts(RequestBody):
 
     accounts: tuple[dict[str, Any], ...] = Field(max_length=MOST_ENTRIES)
     dry_run: bool = False
-    by: Named = OPERATOR
+    by: Named | None = None
+    note: Note = ""
 
 
 class SetMode(ByPerson):
@@ -222,12 +225,12 @@ class DisconnectedTarget(ResponseBody):
 
 
 @router.post("", status_code=201)
-async def add_account(body: AddAccount, installation: Installed) -> AccountSettings:
+async def add_account(body: AddAccount, caller: Called, installation: Installed) -> AccountSettings:
     """Add an account."""
     account = await installation.accounts_service.call_again(
         installation.accounts.add,
         AccountId(body.account),
-        "operator",
+        caller.asks(None),
         lambda person, known: person.add(
             known,
             tier=body.tier,
@@ -249,16 +252,17 @@ _TOGETHER = 100
 
 
 @router.post("/applied", response_class=AppliedLines, responses=_APPLIED)
-async def apply_accounts(body: ApplyAccounts, installation: Installed) -> AppliedLines:
+async def apply_accounts(body: ApplyAccounts, caller: Called, installation: Installed) -> AppliedLines:
     """Bring accounts to what a file says of them, as JSON lines: how far it is, what changes, and the counts."""
-    return AppliedLines(_encoded(_applied(body, installation)))
+    return AppliedLines(_encoded(_applied(body, caller.asks(body.by, body.note), installation)))
 
 
 @router.post("/{account}/people")
-async def set_people(account: str, body: SetPeople, installation: Installed) -> AccountSettings:
+async def set_people(account: str, body: SetPeople, caller: Called, installation: Installed) -> AccountSettings:
     """Change an account's tier, Master User or account manager."""
     wanted = WantedAccount(tier=body.tier, master_user=body.master_user, account_manager=body.account_manager)
-    return await _change(installation, account, body.by, lambda person, known: person.bring_to(known, wanted))
+    by = caller.asks(body.by, body.note)
+    return await _change(installation, account, by, lambda person, known: person.bring_to(known, wanted))
 
 
 @router.post("/{account}/removed")
@@ -278,10 +282,10 @@ async def remove_account(body: RemoveAccount, known: KnownAccount, installation:
 
 
 @router.get("")
-async def list_accounts(installation: Installed) -> list[AccountSettings]:
-    """List every account."""
+async def list_accounts(caller: Called, installation: Installed) -> list[AccountSettings]:
+    """List every account that the caller may see."""
     found = await installation.readers.call(accounts_in, installation.readers.accounts)
-    return [_to_settings(account) for account in found]
+    return [_to_settings(account) for account in found if caller.principal.roles_on(account)]
 
 
 @router.get("/{account}")
@@ -291,37 +295,42 @@ async def show_account(known: KnownAccount) -> AccountSettings:
 
 
 @router.post("/{account}/allow")
-async def allow_sync(account: str, body: ByPerson, installation: Installed) -> AccountSettings:
+async def allow_sync(account: str, body: ByPerson, caller: Called, installation: Installed) -> AccountSettings:
     """Allow a Standard-tier account to turn Sync Drivers on."""
-    return await _change(installation, account, body.by, lambda person, known: person.allow(known))
+    by = caller.asks(body.by, body.note)
+    return await _change(installation, account, by, lambda person, known: person.allow(known))
 
 
 @router.post("/{account}/mode")
-async def set_mode(account: str, body: SetMode, installation: Installed) -> AccountSettings:
+async def set_mode(account: str, body: SetMode, caller: Called, installation: Installed) -> AccountSettings:
     """Set how far synchronisation with a target may go."""
     return await _change(
-        installation, account, body.by, lambda person, known: person.set_mode(known, body.target, body.mode)
+        installation,
+        account,
+        caller.asks(body.by, body.note),
+        lambda person, known: person.set_mode(known, body.target, body.mode),
     )
 
 
 @router.post("/{account}/sync")
-async def turn_sync(account: str, body: TurnSync, installation: Installed) -> AccountSettings:
+async def turn_sync(account: str, body: TurnSync, caller: Called, installation: Installed) -> AccountSettings:
     """Turn Sync Drivers on or off."""
     return await _change(
         installation,
         account,
-        body.by,
+        caller.asks(body.by, body.note),
         lambda person, known: person.turn_on(known) if body.on else person.turn_off(known),
     )
 
 
 @router.post("/{account}/reconciliation-time")
 async def set_reconciliation_time(
-    account: str, body: SetReconciliationTime, installation: Installed
+    account: str, body: SetReconciliationTime, caller: Called, installation: Installed
 ) -> AccountSettings:
     """Set when daily reconciliations begin."""
+    by = caller.asks(body.by, body.note)
     return await _change(
-        installation, account, body.by, lambda person, known: person.set_reconciliation_time(known, body.reconcile_at)
+        installation, account, by, lambda person, known: person.set_reconciliation_time(known, body.reconcile_at)
     )
 
 
@@ -368,7 +377,7 @@ async def disconnect_target(body: Disconnect, known: KnownAccount, installation:
     return DisconnectedTarget(account=known.account, target=body.target, removed=removed)
 
 
-async def _change(installation: Installation, account: str, by: str, request: AccountChange) -> AccountSettings:
+async def _change(installation: Installation, account: str, by: Asker, request: AccountChange) -> AccountSettings:
     """Do what this person requests of the account, and wake who waits for it."""
     changed = await installation.accounts_service.call_again(installation.accounts.ask, account, by, request)
     installation.accounts_service.notify()
@@ -388,17 +397,17 @@ async def _read_portal(account: AccountId, installation: Installation) -> None:
         await portals.close()
 
 
-async def _applied(body: ApplyAccounts, installation: Installation) -> AsyncIterator[AppliedLine]:
+async def _applied(body: ApplyAccounts, by: Asker, installation: Installation) -> AsyncIterator[AppliedLine]:
     """First all is looked at, and only where nothing is refused it is stored, some accounts in each transaction."""
     wanted, found = _parse(body.accounts)
     accounts, service = installation.accounts, installation.accounts_service
     for page in _pages(wanted):
-        differences = await service.call(accounts.differences, _wanted_in(page), body.by)
+        differences = await service.call(accounts.differences, _wanted_in(page), by)
         found |= {index: _to_applied(index, each) for (index, _), each in zip(page, differences, strict=True)}
     has_refused = any(each.action == "refuse" for each in found.values())
     changing = [each for each in wanted if found[each[0]].action in ("add", "change")]
     for page in [] if has_refused or body.dry_run else _pages(changing):
-        done = await service.call_again(accounts.bring_to, _wanted_in(page), body.by)
+        done = await service.call_again(accounts.bring_to, _wanted_in(page), by)
         service.notify()
         if refused := next((each.refusal for each in done if each.refusal), ""):
             raise NotPermitted(f"{refused}; this changed meanwhile: apply the file again")

@@ -7,7 +7,7 @@ from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import FILLED, Store, Where, pages
 from services.api.explanation_text import name_of
-from services.api.routing import Installed, KnownAccount, new_router
+from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Moment, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import DesiredRow, LinkRow
@@ -92,7 +92,7 @@ async def list_held_deletes(known: KnownAccount, installation: Installed) -> lis
 
 
 @router.post("")
-async def judge_held_deletes(body: Judge, known: KnownAccount, installation: Installed) -> JudgedSet:
+async def judge_held_deletes(body: Judge, known: KnownAccount, caller: Called, installation: Installed) -> JudgedSet:
     """Approve or reject exactly the set of this digest."""
     name = known.account
     sets = await installation.readers.call(held, installation.readers.decider, name)
@@ -107,7 +107,7 @@ async def judge_held_deletes(body: Judge, known: KnownAccount, installation: Ins
     await installation.accounts_service.call_again(
         installation.accounts.ask,
         name,
-        body.by,
+        caller.asks(body.by, body.note),
         lambda person, account: person.judge(account, verdict, target=body.target, digest=body.digest, holds=holds),
     )
     installation.accounts_service.notify()

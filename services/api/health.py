@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from services.api.routing import Installed
+from services.api.routing import GuardedRoute, Installed
 from services.api.schema import ResponseBody
 
-router = APIRouter(tags=["health"], generate_unique_id_function=lambda route: route.name)
+router = APIRouter(tags=["health"], route_class=GuardedRoute, generate_unique_id_function=lambda route: route.name)
 """These paths are the same for every process of the installation, and have no version."""
 
 

@@ -10,6 +10,7 @@ from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.store import Row, Store, Stream, Where
 from services.accounts.handlers import Accounts
+from services.api.access import Access
 from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
 from services.intake.polling import Polling, Portals
@@ -169,12 +170,12 @@ class RunningServices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """Every service on its store, and the accounts' credentials.
+    """Every service on its store, the accounts' credentials, and who has `access` to the API.
 
     `registry` describes the services, which `services` are in the same order; `readers` are their stores as queries
     read them. `open_portals` connects to the Portal for one check. `polling` reads the Portal's API, where this process
     does. `partition_of` is the partition of an account in every stream; None where the services consume each other's
-    logs in place.
+    logs in place. `console` is the address at which browsers of this machine reach the API; empty where there is none.
     """
 
     registry: Collection[Registered]
@@ -186,12 +187,14 @@ class Installation:
     clock: Clock
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
+    access: Access
     connections: OpenConnections
     readers: Readers
     open_dry_run: Scratch
     open_portals: Callable[[], Portals]
     polling: Polling | None = None
     partition_of: PartitionOf | None = None
+    console: str = ""
 
     def service(self, name: str) -> Service:
         """The service of this name."""
@@ -220,5 +223,6 @@ class Installation:
     def close(self) -> None:
         """End after the work in hand, and close the stores."""
         self.readers.close()
+        self.access.close()
         for service in reversed(self.services):
             service.close()

@@ -20,7 +20,7 @@ from services.accounts.handlers import account_of
 from services.api.explanation_text import field_name, named
 from services.api.naming import NamedConnectable, driver_named
 from services.api.readiness import readiness_of
-from services.api.routing import Installed, KnownAccount, new_router
+from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Malformed, Moment, Named, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import (
@@ -309,11 +309,15 @@ async def list_issues(
 
 
 @router.post("/accounts/{account}/retry")
-async def retry_parked(body: RequestRetry, known: KnownAccount, installation: Installed) -> RequestedRetry:
+async def retry_parked(
+    body: RequestRetry, known: KnownAccount, caller: Called, installation: Installed
+) -> RequestedRetry:
     """Decide again on links that are parked."""
     readers, name = installation.readers, known.account
     wanted = IssueFilter(account=name, target=body.target, reason=_known_reason(body.reason))
-    known.role_of(body.by)
+    asker = caller.asks(body.by, body.note)
+    if asker.role is None:
+        known.role_of(asker.by)
     driver = await driver_named(readers, name, body.driver) if body.driver else ""
     counts = await readers.call(count_parked, readers.decider, wanted, driver)
     if not counts:
@@ -325,7 +329,7 @@ async def retry_parked(body: RequestRetry, known: KnownAccount, installation: In
     await installation.accounts_service.call_again(
         installation.accounts.ask,
         name,
-        body.by,
+        asker,
         lambda person, account: person.retry(account, target=body.target, driver=driver, reason=body.reason or ""),
     )
     installation.accounts_service.notify()

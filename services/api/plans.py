@@ -13,7 +13,7 @@ from domain.account import Request as Person
 from domain.identity import PortalDriverId, Target
 from domain.reconciliation import Plan, PlanPart
 from domain.store import Store, StoreConflict, StoreFailed
-from services.accounts.handlers import UnknownAccount
+from services.accounts.handlers import Asker, UnknownAccount
 from services.api.installation import Installation
 from services.api.naming import NamedTarget, find_stated, only_one
 from services.api.planner import (
@@ -27,7 +27,7 @@ from services.api.planner import (
     with_sync_on,
 )
 from services.api.problems import UNEXPECTED, problem_of, to_problem
-from services.api.routing import Installed, KnownAccount, new_router
+from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Problem, ResponseBody
 from services.decider.read_models import ReconciliationRow
 from services.runtime.context import utc_now
@@ -108,6 +108,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {200: {"model": PlanLine}}
 @router.get("", response_class=PlanLines, responses=_RESPONSES)
 async def make_plan(
     known: KnownAccount,
+    caller: Called,
     installation: Installed,
     target: NamedTarget | None = None,
     driver: str | None = None,
@@ -120,16 +121,17 @@ async def make_plan(
         stated = only_one(await readers.call(find_stated, readers.intake, account, driver), account, driver)
     future, targets = with_sync_on(known, utc_now()), planned_targets(known, target)
     if by:
-        _check(known, targets, by)
+        _check(known, targets, caller.asks(by))
     return PlanLines(_encoded(_plan_lines(installation, known, future, targets, stated)))
 
 
 @router.post("", response_class=PlanLines, responses=_RESPONSES)
-async def apply_plan(body: ApplyPlan, known: KnownAccount, installation: Installed) -> PlanLines:
+async def apply_plan(body: ApplyPlan, known: KnownAccount, caller: Called, installation: Installed) -> PlanLines:
     """Request exactly what a plan said, as JSON lines: progress, then the requests by target."""
     targets = planned_targets(known, body.target)
-    _check(known, targets, body.by)
-    return PlanLines(_encoded(_apply_lines(installation, known, targets, body)))
+    asker = caller.asks(body.by, body.note)
+    _check(known, targets, asker)
+    return PlanLines(_encoded(_apply_lines(installation, known, targets, body.plan, asker)))
 
 
 async def _plan_lines(
@@ -157,22 +159,22 @@ async def _plan_lines(
 
 
 async def _apply_lines(
-    installation: Installation, account: Account, targets: Sequence[Target], body: ApplyPlan
+    installation: Installation, account: Account, targets: Sequence[Target], plan: str, asker: Asker
 ) -> AsyncGenerator[PlanLine, None]:
     parts: list[PlanPart] = []
     async for each in _dry_runs(installation, with_sync_on(account, utc_now()), targets, parts):
         if isinstance(each, DryRunProgress):
             yield PlanLine(progress=each)
     would_be = Plan(account=account.account, parts=tuple(parts)).digest
-    if would_be != body.plan:
+    if would_be != plan:
         raise PlanChanged(
-            f"the plan of {account.account} is {would_be} by now, not {body.plan}, so nothing was done; "
+            f"the plan of {account.account} is {would_be} by now, not {plan}, so nothing was done; "
             f"look at it again: `driverlink plan {account.account}`"
         )
     plans = {part.target: part.digest for part in parts}
     if applied := await installation.readers.call(_being_applied, installation.readers.decider, account, plans):
         raise PlanChanged(
-            f"the plan {body.plan} of {account.account} is being applied already on {' and '.join(applied)}; "
+            f"the plan {plan} of {account.account} is being applied already on {' and '.join(applied)}; "
             f"see `driverlink status {account.account}`"
         )
 
@@ -184,7 +186,7 @@ async def _apply_lines(
             )
         return person.go_by(now, plans)
 
-    after = await installation.accounts_service.call_again(installation.accounts.ask, account.account, body.by, go_by)
+    after = await installation.accounts_service.call_again(installation.accounts.ask, account.account, asker, go_by)
     installation.accounts_service.notify()
     yield PlanLine(requested={str(part.target): after.reconciliations[part.target] for part in parts})
 
@@ -221,9 +223,9 @@ async def _dry_runs(
                 yield each
 
 
-def _check(account: Account, targets: Sequence[Target], person: str) -> None:
+def _check(account: Account, targets: Sequence[Target], asker: Asker) -> None:
     """Raise `NotPermitted` where this person could not have such a plan applied, before it is made."""
-    Person(by=person, at=utc_now()).go_by(account, dict.fromkeys(targets, ""))
+    Person(by=asker.by, at=utc_now(), role=asker.role).go_by(account, dict.fromkeys(targets, ""))
 
 
 async def _encoded(lines: AsyncGenerator[PlanLine, None]) -> AsyncIterator[str]:

@@ -15,8 +15,9 @@ from domain.account import NotPermitted
 from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
-from services.api import API_HEADER, dead_letters, events, issues, planner, reconciliations, webhooks
+from services.api import API_HEADER, dead_letters, events, issues, keys, planner, reconciliations, sign_in, webhooks
 from services.api.installation import ServiceDown
+from services.api.permissions import Forbidden, Unauthenticated
 from services.api.schema import FieldError, Malformed, Problem, field_errors, in_one_line
 from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
 from services.intake.pushing import PushIdReused
@@ -55,6 +56,18 @@ INVALID_REQUEST = _kind(
     400,
     "Change the fields that `errors` names; the same request is refused again.",
 )
+UNAUTHENTICATED = _kind(
+    "unauthenticated",
+    "The request does not prove whose it is",
+    401,
+    "Send an API key as `Authorization: Bearer`, or sign in with a browser.",
+)
+FORBIDDEN = _kind(
+    "forbidden",
+    "Whose request it is may not do this",
+    403,
+    "`detail` says which role it takes; an admin grants roles.",
+)
 NOT_FOUND = _kind("not-found", "There is no such path", 404, "See the paths in `/v1/openapi.json`.")
 WRONG_METHOD = _kind(
     "wrong-method", "The path does not take this method", 405, "The `Allow` header names those it takes."
@@ -66,6 +79,8 @@ UNEXPECTED = _kind(
 )
 
 KINDS: Mapping[type[Exception], ProblemKind] = {
+    Unauthenticated: UNAUTHENTICATED,
+    Forbidden: FORBIDDEN,
     Malformed: INVALID_REQUEST,
     RequestValidationError: INVALID_REQUEST,
     events.BadCursor: _kind(
@@ -93,6 +108,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "`detail` says who may, or what has to happen first.",
     ),
     UnknownAccount: _kind("unknown-account", "There is no such account", 404, "`GET /v1/accounts` lists all accounts."),
+    keys.UnknownKey: _kind("unknown-key", "There is no such API key", 404, "`GET /v1/keys` lists all keys."),
     UnknownDriver: _kind(
         "unknown-driver", "There is no such driver", 404, "Use the Portal's id, a RefID or a Driveri DriverID."
     ),
@@ -118,6 +134,9 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "roster-unreadable", "A target's roster cannot be read", 409, "`detail` says which target, and why."
     ),
     StoreConflict: _kind("conflict", "Somebody else changed the same thing meanwhile", 409, _READ_AGAIN),
+    sign_in.NoConsole: _kind(
+        "no-console", "Links to sign in by are not taken here", 409, "Sign in with the provider of your organisation."
+    ),
     issues.NothingToRetry: _kind(
         "nothing-to-retry", "Nothing can be retried", 409, "`detail` says why, and what would help."
     ),
@@ -170,7 +189,8 @@ def to_response(problem: Problem, headers: Mapping[str, str] | None = None) -> J
 
 async def refuse(_: Request, refused: Exception) -> JSONResponse:
     """What an exception of `KINDS` is answered with."""
-    return to_response(problem_of(refused))
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(refused, Unauthenticated) else None
+    return to_response(problem_of(refused), headers)
 
 
 async def refuse_malformed(_: Request, refused: Exception) -> JSONResponse:

@@ -9,10 +9,11 @@ from domain.driver_link import DriftFound, DriverLink, Explained
 from domain.identity import AccountId, Key, PortalDriverId, Target, account_stream, reconciliation_stream
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of, found_by
 from domain.store import Store, Where
+from services.accounts.handlers import Asker
 from services.api.installation import Installation
 from services.api.naming import NamedTarget, driver_named, number_named, target_named
 from services.api.readiness import hindrance_of_reconciliation, readiness_of
-from services.api.routing import Installed, KnownAccount, new_router
+from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Moment, Named, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import (
@@ -226,11 +227,13 @@ class FoundDriverPage(ResponseBody):
 
 @router.post("")
 async def request_reconciliation(
-    body: RequestReconciliation, known: KnownAccount, installation: Installed
+    body: RequestReconciliation, known: KnownAccount, caller: Called, installation: Installed
 ) -> RequestedReconciliations:
     """Request a reconciliation."""
     readers, account = installation.readers, known.account
-    known.role_of(body.by)
+    asker = caller.asks(body.by, body.note)
+    if asker.role is None:
+        known.role_of(asker.by)
     targets = [body.target] if body.target else [*Target]
     ready = await readers.call(readiness_of, readers.decider, account)
     hindrances = {
@@ -244,7 +247,7 @@ async def request_reconciliation(
     requests = []
     for target in targets:
         if target not in hindrances:
-            version = await _request(installation, account, body.by, target, driver)
+            version = await _request(installation, account, asker, target, driver)
             requests.append(RequestedReconciliation(target=str(target), request=version))
     installation.accounts_service.notify()
     left_out = {str(target): hindrance.sentence for target, hindrance in hindrances.items()}
@@ -252,7 +255,7 @@ async def request_reconciliation(
 
 
 async def _request(
-    installation: Installation, account: AccountId, by: str, target: Target, driver: PortalDriverId | None
+    installation: Installation, account: AccountId, by: Asker, target: Target, driver: PortalDriverId | None
 ) -> int:
     """Request a reconciliation; returns the version of the account at which it was requested."""
     readers = installation.readers

@@ -1,17 +1,18 @@
 """`/v1/accounts/{account}/rekeyings`: the drivers to which the Portal's API would give other identifiers."""
 
-from services.api.routing import Installed, KnownAccount, new_router
-from services.api.schema import ByPerson, ResponseBody
+from services.api.routing import Called, Installed, KnownAccount, new_router
+from services.api.schema import Named, RequestBody, ResponseBody
 from services.intake.handlers import ReKeyings, digest_of
 from services.runtime.context import utc_now
 
 router = new_router("rekeyings", prefix="/accounts/{account}/rekeyings")
 
 
-class ApproveReKeyings(ByPerson):
-    """A person's approval of exactly these held re-keyings."""
+class ApproveReKeyings(RequestBody):
+    """The approval of exactly these held re-keyings; `by` as in other requests about an account."""
 
     digest: str
+    by: Named | None = None
 
 
 class HeldReKeying(ResponseBody):
@@ -47,10 +48,14 @@ async def list_rekeyings(known: KnownAccount, installation: Installed) -> HeldRe
 
 
 @router.post("")
-async def approve_rekeyings(body: ApproveReKeyings, known: KnownAccount, installation: Installed) -> ApprovedReKeyings:
+async def approve_rekeyings(
+    body: ApproveReKeyings, known: KnownAccount, caller: Called, installation: Installed
+) -> ApprovedReKeyings:
     """Approve exactly the re-keyings of this digest."""
-    known.role_of(body.by)
+    asker = caller.asks(body.by)
+    if asker.role is None:
+        known.role_of(asker.by)
     intake = installation.intake_service
-    approved = await intake.call_again(ReKeyings(intake.store, utc_now).approve, known.account, body.digest, body.by)
+    approved = await intake.call_again(ReKeyings(intake.store, utc_now).approve, known.account, body.digest, asker.by)
     intake.notify()
     return ApprovedReKeyings(account=known.account, digest=body.digest, approved=approved)

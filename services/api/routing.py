@@ -1,14 +1,61 @@
-"""What every route is made with: its router, the installation, and the account that its path names."""
+"""What every route is made with: its router, its guard, the installation, and the account that its path names."""
 
-from typing import Annotated, cast
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
 
 from domain.account import Account
-from services.accounts.handlers import account_of
+from services.accounts.handlers import UnknownAccount, account_of
 from services.api import V1
+from services.api.authentication import authenticate
 from services.api.installation import Installation
+from services.api.permissions import PERMISSIONS, Caller, Forbidden, Permission, Principal, Scope
 from services.api.schema import Problem
+
+
+class GuardedRoute(APIRoute):
+    """A route that first asks who may use it, before it reads a body. Without a row in `PERMISSIONS` it has no handler.
+
+    Raises `LookupError` when it is built without one.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request."""
+        if self.name not in PERMISSIONS:
+            raise LookupError(f"the route {self.name} has no row in services/api/permissions.py")
+        permission, handler = PERMISSIONS[self.name], super().get_route_handler()
+        names_account = any(each.alias == "account" for each in self.dependant.query_params)
+
+        async def guarded(request: Request) -> Response:
+            if permission.scope is not Scope.PUBLIC:
+                request.state.caller = await _permitted(request, permission, names_account=names_account)
+            return await handler(request)
+
+        return guarded
+
+
+async def _permitted(request: Request, permission: Permission, *, names_account: bool) -> Caller:
+    """The caller. Raises `Unauthenticated`, `Forbidden`, `UnknownAccount`."""
+    installation = await _installation_of(request)
+    principal = await authenticate(request, installation.access)
+    account = None
+    if permission.scope is Scope.ACCOUNT:
+        named = request.path_params.get("account") or (request.query_params.get("account") if names_account else None)
+        account = await _known(installation, principal, permission, named) if named is not None else None
+        request.state.account = account
+    return Caller.permitted(principal, permission, account)
+
+
+async def _known(installation: Installation, principal: Principal, permission: Permission, named: str) -> Account:
+    """The account of this name; who may not see all of them does not learn which there are."""
+    try:
+        return await installation.readers.call(account_of, installation.readers.accounts, named)
+    except UnknownAccount:
+        if principal.roles_everywhere & permission.roles:
+            raise
+        raise Forbidden(f"{principal.who} may not do this: it takes the role {permission} on {named}") from None
 
 
 async def _installation_of(request: Request) -> Installation:
@@ -19,8 +66,16 @@ Installed = Annotated[Installation, Depends(_installation_of)]
 """The installation that the application serves."""
 
 
-async def _known_account(account: str, installation: Installed) -> Account:
-    return await installation.readers.call(account_of, installation.readers.accounts, account)
+async def _caller_of(request: Request) -> Caller:
+    return cast("Caller", request.state.caller)
+
+
+Called = Annotated[Caller, Depends(_caller_of)]
+"""Who makes the request, and in what role."""
+
+
+async def _known_account(account: str, request: Request) -> Account:  # noqa: ARG001 - the path has to have it
+    return cast("Account", request.state.account)
 
 
 KnownAccount = Annotated[Account, Depends(_known_account)]
@@ -32,6 +87,7 @@ def new_router(tag: str, *, prefix: str = "") -> APIRouter:
     return APIRouter(
         prefix=f"{V1}{prefix}",
         tags=[tag],
+        route_class=GuardedRoute,
         responses={"default": {"model": Problem, "description": "Refused; `detail` says why, and what to do."}},
         generate_unique_id_function=lambda route: route.name,
     )

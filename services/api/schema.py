@@ -80,10 +80,18 @@ Moment = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str
 """A point in time, written in ISO 8601 with its offset from UTC."""
 
 
-class ByPerson(RequestBody):
-    """A request in the name of a person of the account, by their Portal user name."""
+Note = Annotated[str, AfterValidator(lambda text: _named(text) if text else text), Field(max_length=500)]
+"""Why something is asked, in the person's own words; may be blank."""
 
-    by: Named
+
+class ByPerson(RequestBody):
+    """A request about an account, with an optional reason in `note`, which is stored.
+
+    `by` is who asks, unless it names somebody of the account: then an admin asks in their name, and both are stored.
+    """
+
+    by: Named | None = None
+    note: Note = ""
 
 
 B = TypeVar("B", bound=RequestBody)

@@ -20,6 +20,7 @@ from services.cli.client import (
     DataOption,
     Json,
     JsonOption,
+    NoteOption,
     PersonOption,
     ask,
     is_confirmed,
@@ -194,14 +195,19 @@ def remove(
 
 @accounts.command()
 def allow(
-    account: AccountArgument, person: PersonOption, data: DataOption = None, *, as_json: JsonOption = False
+    account: AccountArgument,
+    person: PersonOption = None,
+    note: NoteOption = "",
+    data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Allow Sync Drivers for a Standard account; only its account manager can.
 
     Examples:
         driverlink accounts allow acme --as bob
     """
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/allow", {"by": person}))
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/allow", {"by": person, "note": note}))
     _print([answer], as_json=as_json)
 
 
@@ -210,7 +216,8 @@ def mode(
     account: AccountArgument,
     target: Target,
     mode: Mode,
-    person: PersonOption,
+    person: PersonOption = None,
+    note: NoteOption = "",
     data: DataOption = None,
     *,
     as_json: JsonOption = False,
@@ -220,7 +227,7 @@ def mode(
     Examples:
         driverlink accounts mode acme motive observe --as maria
     """
-    body = {"by": person, "target": target, "mode": mode}
+    body = {"by": person, "note": note, "target": target, "mode": mode}
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/mode", body))], as_json=as_json)
 
 
@@ -231,7 +238,8 @@ _OWN_TIME = "own"
 def reconcile_at(
     account: AccountArgument,
     at: Annotated[str, typer.Argument(metavar="HH:MM|own", help="In UTC; own: a time derived from the account's id.")],
-    person: PersonOption,
+    person: PersonOption = None,
+    note: NoteOption = "",
     data: DataOption = None,
     *,
     as_json: JsonOption = False,
@@ -244,7 +252,7 @@ def reconcile_at(
     """
     if at != _OWN_TIME and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", at):
         raise typer.BadParameter(f"a time of day is HH:MM in UTC, such as 02:30, or {_OWN_TIME}; not {at!r}")
-    body = {"by": person, "reconcile_at": "" if at == _OWN_TIME else at}
+    body = {"by": person, "note": note, "reconcile_at": "" if at == _OWN_TIME else at}
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/reconciliation-time", body))
     _print([answer], as_json=as_json)
 
@@ -379,7 +387,8 @@ def secret_of(name: str, path: Path | None) -> str:
 @sync.command()
 def on(
     account: AccountArgument,
-    person: PersonOption,
+    person: PersonOption = None,
+    note: NoteOption = "",
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Turn it on without plan and question, as in a script.")] = False,
     data: DataOption = None,
@@ -395,9 +404,9 @@ def on(
         driverlink sync on acme --as maria --yes
     """
     if yes or ask(data, lambda services: services.get(f"/accounts/{account}"))["sync"] == "on":
-        _turn(account, person, data, is_on=True, as_json=as_json)
+        _turn(account, person, note, data, is_on=True, as_json=as_json)
     elif sys.stdin.isatty():
-        print_applied(ask(data, lambda services: opt_in(services, account, person)))
+        print_applied(ask(data, lambda services: opt_in(services, account, person, note)))
     else:
         print_note(
             f"driverlink: there is no terminal to ask on; check `driverlink plan {account}`, then repeat with --yes"
@@ -407,14 +416,19 @@ def on(
 
 @sync.command()
 def off(
-    account: AccountArgument, person: PersonOption, data: DataOption = None, *, as_json: JsonOption = False
+    account: AccountArgument,
+    person: PersonOption = None,
+    note: NoteOption = "",
+    data: DataOption = None,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Turn Sync Drivers off: nothing is written from now on, and nothing is undone.
 
     Examples:
         driverlink sync off acme --as maria
     """
-    _turn(account, person, data, is_on=False, as_json=as_json)
+    _turn(account, person, note, data, is_on=False, as_json=as_json)
 
 
 @sync.command()
@@ -427,8 +441,8 @@ def status(account: AccountArgument, data: DataOption = None, *, as_json: JsonOp
     _print([ask(data, lambda services: services.get(f"/accounts/{account}"))], as_json=as_json)
 
 
-def _turn(account: str, person: str, data: DataOption, *, is_on: bool, as_json: bool) -> None:
-    body = {"by": person, "on": is_on}
+def _turn(account: str, person: str | None, note: str, data: DataOption, *, is_on: bool, as_json: bool) -> None:
+    body = {"by": person, "note": note, "on": is_on}
     _print([ask(data, lambda services: services.post(f"/accounts/{account}/sync", body))], as_json=as_json)
 
 

@@ -33,6 +33,8 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "sync": ("accounts", "Turn Sync Drivers on or off for an account."),
     },
     "Operations": {
+        "keys": ("keys", "Make, list and revoke API keys for machines."),
+        "sign-in": ("keys", "Print a link by which a browser on this machine signs in."),
         "up": ("run", "Run all services in this process, on a data folder, until Ctrl-C."),
         "serve": ("serve", "Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C."),
         "database": ("maintenance", "Create the schemas and tables of a distributed deployment."),

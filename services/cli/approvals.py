@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, PersonOption, ask
+from services.cli.client import (
+    AccountArgument,
+    CommandRefused,
+    DataOption,
+    Json,
+    JsonOption,
+    NoteOption,
+    PersonOption,
+    ask,
+)
 from services.cli.printing import moment, out, print_json, print_note, print_table
 
 approvals = typer.Typer(no_args_is_help=True)
@@ -53,7 +62,8 @@ def show(
 def approve(
     account: AccountArgument,
     digest: DigestArgument,
-    person: PersonOption,
+    person: PersonOption = None,
+    note: NoteOption = "",
     data: DataOption = None,
     *,
     as_json: JsonOption = False,
@@ -63,14 +73,15 @@ def approve(
     Examples:
         driverlink approvals approve acme 3f2a9c1e5b7d8046 --as maria
     """
-    _judge(account, digest, person, data, is_approved=True, as_json=as_json)
+    _judge(account, digest, person, note, data, is_approved=True, as_json=as_json)
 
 
 @approvals.command()
 def reject(
     account: AccountArgument,
     digest: DigestArgument,
-    person: PersonOption,
+    person: PersonOption = None,
+    note: NoteOption = "",
     data: DataOption = None,
     *,
     as_json: JsonOption = False,
@@ -80,18 +91,20 @@ def reject(
     Examples:
         driverlink approvals reject acme 3f2a9c1e5b7d8046 --as maria
     """
-    _judge(account, digest, person, data, is_approved=False, as_json=as_json)
+    _judge(account, digest, person, note, data, is_approved=False, as_json=as_json)
 
 
-def _judge(account: str, digest: str, person: str, data: DataOption, *, is_approved: bool, as_json: bool) -> None:
+def _judge(
+    account: str, digest: str, person: str | None, note: str, data: DataOption, *, is_approved: bool, as_json: bool
+) -> None:
     chosen = _chosen(account, digest, data)
-    body = {"by": person, "target": chosen["target"], "digest": digest, "approve": is_approved}
+    body = {"by": person, "note": note, "target": chosen["target"], "digest": digest, "approve": is_approved}
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/approvals", body))
     if as_json:
         print_json(answer)
     else:
         out.print(
-            f"{len(answer['drivers'])} deletes on {answer['target']} {answer['verdict']} by {person}", markup=False
+            f"{len(answer['drivers'])} deletes on {answer['target']} {answer['verdict']}{_by(person)}", markup=False
         )
 
 
@@ -133,7 +146,7 @@ def list_rekeyings(account: AccountArgument, data: DataOption = None, *, as_json
 def approve_rekeyings(
     account: AccountArgument,
     digest: DigestArgument,
-    person: PersonOption,
+    person: PersonOption = None,
     data: DataOption = None,
     *,
     as_json: JsonOption = False,
@@ -150,7 +163,11 @@ def approve_rekeyings(
     if as_json:
         print_json(answer)
     else:
-        out.print(f"{answer['approved']} re-keyings of {account} approved by {person}", markup=False)
+        out.print(f"{answer['approved']} re-keyings of {account} approved{_by(person)}", markup=False)
+
+
+def _by(person: str | None) -> str:
+    return f" by {person}" if person else ""
 
 
 def _identifiers(identifiers: dict[str, str]) -> str:

@@ -95,7 +95,9 @@ class Services:
         except ValueError as wrong:
             raise explain(wrong) from None
         self._base, self._where = url.path.rstrip("/"), without_password(address)
-        if url.username or url.password:
+        if key := _api_key():
+            self._headers["Authorization"] = f"Bearer {key}"
+        elif url.username or url.password:
             self._headers["Authorization"] = _basic(url.username or "", url.password or "")
 
     def get(self, path: str, **query: str | int | list[str] | None) -> Any:  # noqa: ANN401 - JSON
@@ -208,6 +210,22 @@ def _is_success(response: HTTPResponse) -> bool:
     return response.status // 100 == 2
 
 
+_KEY_VARIABLE = f"{PREFIX}API_KEY"
+
+
+def _api_key() -> str:
+    """The API key by which a command proves who asks; empty where none is given. Raises `CommandRefused`."""
+    key, path = os.environ.get(_KEY_VARIABLE, ""), os.environ.get(f"{_KEY_VARIABLE}_FILE")
+    if path and not key:
+        try:
+            key = Path(path).read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            raise CommandRefused(f"{_KEY_VARIABLE}_FILE: {path} cannot be read as a key") from None
+    if not re.fullmatch(r"[!-~]*", key):
+        raise CommandRefused(f"{_KEY_VARIABLE} is not an API key: `driverlink keys create` prints one")
+    return key
+
+
 def _basic(name: str, password: str) -> str:
     given = f"{parse.unquote(name)}:{parse.unquote(password)}"
     return f"Basic {b64encode(given.encode()).decode()}"
@@ -224,8 +242,8 @@ def _settings(data: Path | None) -> tuple[Path, str]:
     What checks settings takes longer to load than the rest of a command, so it is left out where there is nothing that
     it could say.
     """
-    own = [f"{PREFIX}DATA", f"{PREFIX}API_URL"]
-    folder, url = (os.environ.get(name, default) for name, default in zip(own, (DEFAULT_FOLDER, ""), strict=True))
+    own = [f"{PREFIX}DATA", f"{PREFIX}API_URL", _KEY_VARIABLE, f"{_KEY_VARIABLE}_FILE"]
+    folder, url = os.environ.get(own[0], DEFAULT_FOLDER), os.environ.get(own[1], "")
     has_others = any(name.upper().startswith(PREFIX) and name not in own for name in os.environ)
     if folder and re.fullmatch(ADDRESS, url) and not has_others:
         return data or Path(folder), url
@@ -317,7 +335,13 @@ TargetOption = Annotated[Target | None, typer.Option(help="Only on this target."
 OneDriverOption = Annotated[
     str | None, typer.Option("--driver", help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")
 ]
-PersonOption = Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking, by their Portal user name.")]
+PersonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as", metavar="PERSON", help="Ask in this person's name, by their Portal user name; only an admin can."
+    ),
+]
+NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why you ask, to be stored with it.")]
 
 
 def ask(data: Path | None, asking: Callable[[Services], T]) -> T:

@@ -12,6 +12,7 @@ from services.cli.client import (
     DataOption,
     Json,
     JsonOption,
+    NoteOption,
     OneDriverOption,
     PersonOption,
     Services,
@@ -65,7 +66,8 @@ def list_all(
 @issues.command()
 def retry(
     account: AccountArgument,
-    person: PersonOption,
+    person: PersonOption = None,
+    note: NoteOption = "",
     *,
     target: TargetOption = None,
     driver: OneDriverOption = None,
@@ -87,7 +89,7 @@ def retry(
         raise typer.BadParameter("give either --reason or --all")
     if not every and reason is None and driver is None:
         raise typer.BadParameter("choose drivers by --reason, --driver or --all")
-    body = {"by": person, "target": target, "driver": driver, "reason": reason}
+    body = {"by": person, "note": note, "target": target, "driver": driver, "reason": reason}
     answer = ask(data, lambda services: services.post(f"/accounts/{account}/retry", body))
     if as_json:
         print_json(answer)

@@ -21,6 +21,7 @@ from services.cli.client import (
     DataOption,
     Json,
     JsonOption,
+    NoteOption,
     OneDriverOption,
     PersonOption,
     Services,
@@ -72,7 +73,8 @@ def plan(
 def apply(
     account: AccountArgument,
     digest: HashOption,
-    person: PersonOption,
+    person: PersonOption = None,
+    note: NoteOption = "",
     *,
     target: TargetOption = None,
     wait: WaitOption = True,
@@ -88,7 +90,7 @@ def apply(
     Examples:
         driverlink apply acme --plan 3f2a9c1e5b7d8046 --as maria
     """
-    body: dict[str, Any] = {"by": person, "plan": digest, "target": target}
+    body: dict[str, Any] = {"by": person, "note": note, "plan": digest, "target": target}
     applied = ask(data, lambda services: apply_plan(services, account, body, waits=wait))
     (print_json if as_json else print_applied)(applied)
 
@@ -268,13 +270,13 @@ def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, wai
     return {"account": account, "requested": requested, "found": found}
 
 
-def opt_in(services: Services, account: str, person: str) -> Json:
+def opt_in(services: Services, account: str, person: str | None, note: str) -> Json:
     """Show what turning sync on would do, ask, and apply it. Raises `CommandRefused`; `typer.Exit` after a no."""
     summary = print_plan(services, account, {"by": person}, PlanPrinter(_MOST_SHOWN))
     if not is_confirmed("Turn Sync Drivers on, and apply exactly this plan?"):
         print_note("Sync Drivers stays off")
         raise typer.Exit(1)
-    return apply_plan(services, account, {"by": person, "plan": summary["digest"]}, waits=True)
+    return apply_plan(services, account, {"by": person, "note": note, "plan": summary["digest"]}, waits=True)
 
 
 def refusal(account: str, target: str, request: int, progress: Json) -> str:

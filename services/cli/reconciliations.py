@@ -14,6 +14,7 @@ from services.cli.client import (
     DataOption,
     Json,
     JsonOption,
+    NoteOption,
     OneDriverOption,
     PersonOption,
     Services,
@@ -28,7 +29,8 @@ _INTERRUPTED = 130
 
 def reconcile(
     account: AccountArgument,
-    person: PersonOption,
+    person: PersonOption = None,
+    note: NoteOption = "",
     *,
     target: TargetOption = None,
     driver: OneDriverOption = None,
@@ -51,7 +53,7 @@ def reconcile(
         driverlink reconcile acme --as maria
         driverlink reconcile acme --as maria --target motive --driver 200006
     """
-    body = {"by": person, "target": target, "driver": driver}
+    body = {"by": person, "note": note, "target": target, "driver": driver}
     try:
         result = ask(data, lambda services: _reconcile(services, account, body, waits=wait, is_quiet=as_json))
     except KeyboardInterrupt:

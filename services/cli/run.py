@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 import uvloop
 
+from services.api.sign_in import new_link
 from services.cli.client import OwnedFolderOption
 from services.cli.printing import err
-from services.runtime.serving import collect_rarely, stopping_on_signals
+from services.runtime.serving import collect_rarely, stopping_on_signals, tcp_socket
 from services.wiring.embedded import run, serving
 from services.wiring.settings import EmbeddedSettings, read_settings
 
@@ -35,8 +36,11 @@ def up(
 
 async def _up(settings: EmbeddedSettings, *, is_idle: bool) -> None:
     stop = asyncio.Event()
-    with stopping_on_signals(stop):
-        async with serving(settings, is_idle=is_idle) as installation:
+    with stopping_on_signals(stop), tcp_socket("127.0.0.1", settings.console_port) as console:
+        async with serving(settings, is_idle=is_idle, console=console) as installation:
             err.print(f"driverlink runs on {settings.data}; Ctrl-C ends it", markup=False)
+            # What goes to a log file or a journal is read by others, too.
+            link = await new_link(installation) if err.is_terminal else "`driverlink sign-in` prints a link"
+            err.print(f"sign in with a browser, once: {link}", markup=False, soft_wrap=True)
             await (stop.wait() if is_idle else run(installation, stop=stop))
     err.print("driverlink has ended; everything is stored")

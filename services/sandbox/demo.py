@@ -23,6 +23,7 @@ from rich.progress import Progress
 from domain.failures import ClearFailure
 from services.api import V1
 from services.api.app import to_app
+from services.api.authentication import at_local_socket
 from services.sandbox.comparison import (
     Comparison,
     Json,
@@ -207,7 +208,7 @@ async def stage(data: Path, targets: RunningSandboxes) -> AsyncIterator[Stage]:
     async with serving(settings) as installation:
         running = asyncio.create_task(run(installation, stop=stop))
         try:
-            transport = httpx.ASGITransport(to_app(installation))
+            transport = httpx.ASGITransport(at_local_socket(to_app(installation)))
             async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
                 yield Stage(client)
         finally:

@@ -14,6 +14,7 @@ from adapters.store.locks import InstanceLock, PostgresLeaderLock, UpgradeLock, 
 from adapters.store.migrating import in_postgres
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
 from domain.store import Row
+from services.api.access import ACCESS_ROWS, Access
 from services.api.installation import Installation, Readers
 from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
@@ -26,12 +27,14 @@ from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, 
 from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
 
 _CREDENTIALS = "credentials"
+_ACCESS = "api"
 _INSTALLATION = "installation"
 """The schema that does not belong to a service."""
 
 SCHEMAS: Mapping[str, tuple[type[Row], ...]] = {
     **{spec.schema: spec.rows for spec in SERVICES.values()},
     _CREDENTIALS: (CredentialsRow,),
+    _ACCESS: ACCESS_ROWS,
 }
 """Every schema of the database with tables of services."""
 
@@ -53,6 +56,7 @@ class Distributed:
             if self._settings.installation:
                 self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
+            access_store = self._table_store(_ACCESS, opened)
         given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()))
         built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
         return to_installation(
@@ -60,6 +64,7 @@ class Distributed:
             built,
             given,
             credentials=credentials,
+            access=Access(access_store, utc_now, admin_key=self._settings.admin_key.get_secret_value()),
             readers=Readers(stores=stores),
             running=self._running,
             partition_of=self.partition_of,
@@ -240,15 +245,13 @@ class Distributed:
         )
         return opened.enter_context(closing(store))
 
+    def _table_store(self, name: str, opened: ExitStack) -> PostgresStore:
+        """The store of a schema that is not a service's."""
+        store = PostgresStore(self._url, self._password, schema=self._schema(name), log_name=name, rows=SCHEMAS[name])
+        return opened.enter_context(closing(store))
+
     def _credentials(self, opened: ExitStack) -> CredentialsTable:
-        store = PostgresStore(
-            self._url,
-            self._password,
-            schema=self._schema(_CREDENTIALS),
-            log_name=_CREDENTIALS,
-            rows=SCHEMAS[_CREDENTIALS],
-        )
-        opened.enter_context(closing(store))
+        store = self._table_store(_CREDENTIALS, opened)
         return CredentialsTable(store, self._settings.secret_key.get_secret_value())
 
 

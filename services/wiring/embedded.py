@@ -4,7 +4,8 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -12,6 +13,8 @@ import structlog
 from adapters.credentials import CredentialsFile
 from adapters.store.migrating import in_sqlite
 from adapters.store.sqlite import SqliteStore
+from services.api.access import ACCESS_ROWS, Access
+from services.api.authentication import at_local_socket, at_loopback
 from services.api.installation import Installation, Readers
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp
@@ -52,6 +55,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         built,
         given,
         credentials=credentials,
+        access=Access(_access_store(settings.data), clock),
         readers=Readers(stores=readers, must_close=True),
         running=lambda: () if is_idle else SERVICES,
         command="driverlink up",
@@ -79,29 +83,40 @@ def _store(folder: Path, spec: ServiceSpec, *, is_reader: bool = False) -> Sqlit
     )
 
 
+def _access_store(folder: Path) -> SqliteStore:
+    return SqliteStore(DataFolder(folder).file("api"), log_name="api", rows=ACCESS_ROWS)
+
+
 _log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def serving(
-    settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle: bool = False
+    settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle: bool = False, console: socket.socket | None = None
 ) -> AsyncIterator[Installation]:
     """An installation on the data folder, whose API answers on the folder's local socket while this lasts.
 
-    Only the user who runs the process can connect to the socket. `is_idle`: no service will be run.
+    Only the user who runs the process can connect to the socket. `console` is a socket of the loopback address, where
+    it answers browsers that have signed in. `is_idle`: no service will be run.
     Raises `FolderUnusable`, `StoreFailed`.
     """
     from services.api.app import to_app  # noqa: PLC0415 - a rebuild opens a folder, too, and serves nothing
 
     with DataFolder(settings.data) as folder:
         installation = open_embedded(settings, clock, is_idle=is_idle)
+        if console:
+            installation = replace(installation, console=f"http://127.0.0.1:{console.getsockname()[1]}")
+        app = to_app(installation)
         mask = os.umask(0o177)
         try:
             with socket.socket(socket.AF_UNIX) as bound:
                 bound.bind(str(folder.socket))
                 os.umask(mask)
                 bound.listen()
-                async with listening(to_app(installation), bound):
+                async with AsyncExitStack() as listened:
+                    await listened.enter_async_context(listening(at_local_socket(app), bound))
+                    if console:
+                        await listened.enter_async_context(listening(at_loopback(app), console))
                     yield installation
         finally:
             os.umask(mask)

@@ -23,6 +23,7 @@ from domain.reconciliation import PlanStep
 from domain.store import FILLED, Row, Store, StoreFailed, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.accounts.handlers import AccountRow, Accounts
+from services.api.access import Access
 from services.api.installation import Installation, Readers, RunningServices
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
@@ -401,6 +402,7 @@ def to_installation(
     given: Dependencies,
     *,
     credentials: CredentialsKeeper,
+    access: Access,
     readers: Readers,
     running: Callable[[], Collection[str]] = lambda: SERVICES,
     command: str | None = None,
@@ -423,6 +425,7 @@ def to_installation(
             spec.target: app for name, spec in SERVICES.items() if spec.target and (app := built[name].projector)
         },
         credentials=credentials,
+        access=access,
         connections=given.connections,
         readers=readers,
         open_dry_run=open_dry_run,

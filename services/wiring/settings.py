@@ -137,6 +137,10 @@ class ApiSettings(FolderSettings):
         pattern=ADDRESS,
         description="Where commands reach the API: `http://host:port`, or the path of a local socket.",
     )
+    api_key: SecretStr = Field(
+        default=SecretStr(""), description="The API key by which commands prove who asks, at an address of HTTP."
+    )
+    api_key_file: Path | None = Field(default=None, description="A file that holds that key.")
 
 
 class PortalSettings(EnvironmentSettings):
@@ -301,7 +305,7 @@ class KafkaSettings(EnvironmentSettings):
 class DistributedSettings(ServiceSettings, KafkaSettings):
     """One process for each service, over Kafka and PostgreSQL; commands reach the API that `serve api` serves."""
 
-    SECRETS: ClassVar[tuple[str, ...]] = (*KafkaSettings.SECRETS, "database_password", "secret_key")
+    SECRETS: ClassVar[tuple[str, ...]] = (*KafkaSettings.SECRETS, "database_password", "secret_key", "admin_key")
 
     database_url: PostgresDsn = Field(
         description="The database, without a password: `postgresql://user@host:5432/driverlink?sslmode=verify-full`."
@@ -323,6 +327,11 @@ class DistributedSettings(ServiceSettings, KafkaSettings):
         description="Encrypts the accounts' credentials in the database: any secret text of 32 characters or more.",
     )
     secret_key_file: Path | None = Field(default=None, description="A file that holds that key.")
+    admin_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="An API key of an admin for `serve api`, by which to make others: 32 characters or more.",
+    )
+    admin_key_file: Path | None = Field(default=None, description="A file that holds that key.")
     kafka_session_timeout: float = Field(
         default=45.0, ge=1.0, le=600.0, description="Seconds until a process that fell silent loses its partitions."
     )
@@ -361,12 +370,17 @@ class DistributedSettings(ServiceSettings, KafkaSettings):
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:
-        length = len(self.secret_key.get_secret_value())
-        if 0 < length < SHORTEST_KEY:
-            where = f"{PREFIX}SECRET_KEY{'_FILE' if self.secret_key_file else ''}"
-            raise ValueError(
-                f"{where} holds {length} characters: make one of {SHORTEST_KEY} or more, by `openssl rand -base64 48`"
-            )
+        for name, key, path in (
+            ("SECRET_KEY", self.secret_key, self.secret_key_file),
+            ("ADMIN_KEY", self.admin_key, self.admin_key_file),
+        ):
+            length = len(key.get_secret_value())
+            if 0 < length < SHORTEST_KEY:
+                where = f"{PREFIX}{name}{'_FILE' if path else ''}"
+                raise ValueError(
+                    f"{where} holds {length} characters: make one of {SHORTEST_KEY} or more, "
+                    "by `openssl rand -base64 48`"
+                )
         return self
 
 
@@ -385,3 +399,7 @@ def _secret(path: Path, name: str) -> str:
 
 class EmbeddedSettings(ServiceSettings, FolderSettings):
     """Everything that `driverlink up` has to know."""
+
+    console_port: int = Field(
+        default=0, ge=0, le=65535, description="The port of the loopback address for browsers; 0: any free one."
+    )

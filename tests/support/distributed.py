@@ -30,6 +30,9 @@ _PATIENCE = 60.0
 _RESTART = 0.5
 """Seconds between two looks for processes that have ended."""
 
+API_KEY = "an-admin-key-that-is-only-good-for-tests"
+"""By which tests ask the API of a deployment."""
+
 _ANSWER = 1.0
 """Seconds that a process has for telling how it is."""
 
@@ -64,6 +67,7 @@ class Deployment:
             "database_url": urlunsplit(place),
             "database_password": url.password or "",
             "secret_key": "a secret key that is only good for tests",
+            "admin_key": API_KEY,
             "kafka_servers": self.kafka,
             "kafka_partitions": str(self.partitions),
             "kafka_prefix": self.prefix,

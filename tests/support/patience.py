@@ -8,6 +8,7 @@ import httpx
 
 from services.api import PREFIX
 from services.api.app import to_app
+from services.api.authentication import at_local_socket
 from services.api.installation import Installation
 from services.runtime.serving import listening, tcp_socket
 from services.wiring.distributed import Distributed
@@ -44,7 +45,7 @@ class PatientTransport(httpx.AsyncBaseTransport):
 async def commanded(settings: DistributedSettings) -> AsyncIterator[tuple[httpx.AsyncClient, Installation]]:
     """The installation as `driverlink serve api` opens it, and a client of its API."""
     installation = Distributed(settings).installation()
-    transport = PatientTransport(httpx.ASGITransport(to_app(installation)))
+    transport = PatientTransport(httpx.ASGITransport(at_local_socket(to_app(installation))))
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
             yield client, installation
@@ -57,5 +58,5 @@ async def commanded(settings: DistributedSettings) -> AsyncIterator[tuple[httpx.
 async def reached_by_commands(installation: Installation) -> AsyncIterator[dict[str, str]]:
     """The variables of commands that reach the API of this installation, which is served meanwhile."""
     with tcp_socket("127.0.0.1", 0) as bound:
-        async with listening(to_app(installation), bound):
+        async with listening(at_local_socket(to_app(installation)), bound):
             yield {f"{PREFIX}API_URL": f"http://127.0.0.1:{bound.getsockname()[1]}"}

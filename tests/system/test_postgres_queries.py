@@ -27,6 +27,7 @@ from domain.matching import ObservedDriver
 from domain.ports import PortalLine
 from domain.store import FILLED, Store, Where
 from services.api.app import to_app
+from services.api.authentication import at_local_socket
 from services.api.installation import RunningServices
 from services.decider.read_models import LinkRow
 from services.intake.handlers import new_snapshot
@@ -228,7 +229,7 @@ def approve(services: SteppedServices, target: Target) -> None:
 async def every_page(app: FastAPI) -> None:
     """Ask the API for everything that it shows: of one account, driver and target, and of all."""
     known = {"account": ACME, "target": "driveri", "driver": "p3"}
-    transport = httpx.ASGITransport(app)
+    transport = httpx.ASGITransport(at_local_socket(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
         for path, verbs in app.openapi()["paths"].items():
             if "get" in verbs:

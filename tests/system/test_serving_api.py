@@ -11,6 +11,7 @@ import pytest
 
 from adapters.store.locks import InstanceLock
 from tests.support.commanding import command
+from tests.support.distributed import API_KEY
 
 START = "from services.cli.__main__ import main; main()"
 
@@ -23,6 +24,7 @@ def variables(database: str) -> dict[str, str]:
         "DRIVERLINK_DATABASE_PASSWORD": url.password or "",
         "DRIVERLINK_SECRET_KEY": "a secret key that is only good for tests",
         "DRIVERLINK_HTTP_PORT": "0",
+        "DRIVERLINK_ADMIN_KEY": API_KEY,
     }
 
 
@@ -44,13 +46,20 @@ def address(variables: dict[str, str]) -> Iterator[str]:
 
 
 def test_commands_need_nothing_but_the_address_of_the_api(address: str) -> None:
-    on = {"DRIVERLINK_API_URL": address}
+    on = {"DRIVERLINK_API_URL": address, "DRIVERLINK_API_KEY": API_KEY}
     assert command(on, "accounts", "add", "acme", "--master-user", "jane", "--mode", "full").status == 0
     assert [each["account"] for each in command(on, "accounts", "list", "--json").document] == ["acme"]
 
 
+def test_commands_without_a_key_are_refused(address: str) -> None:
+    ended = command({"DRIVERLINK_API_URL": address}, "accounts", "list")
+    assert (ended.status, ended.out, "by an API key" in ended.err) == (1, "", True)
+    ended = command({"DRIVERLINK_API_URL": address, "DRIVERLINK_API_KEY": "dlk_0_wrong"}, "accounts", "list")
+    assert (ended.status, ended.err.startswith("driverlink: the API key is not one that is in use")) == (1, True)
+
+
 def test_status_names_each_service_that_does_not_run(address: str, database: str) -> None:
-    on = {"DRIVERLINK_API_URL": address}
+    on = {"DRIVERLINK_API_URL": address, "DRIVERLINK_API_KEY": API_KEY}
     with closing(InstanceLock(database, "", ["accounts", "intake", "projector_motive"])) as running:
         running.show_running()
         told = command(on, "status").err

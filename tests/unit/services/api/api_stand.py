@@ -4,19 +4,24 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi.routing import APIRoute
 
 from adapters.events import new_mapper
 from domain.account import Mode
 from domain.identity import AccountId, Target, scan_stream
 from domain.outcomes import RosterScanned
-from domain.store import DeadLetter, Resubmission, Store, Unit
+from domain.store import DeadLetter, Resubmission, Row, Store, Unit
 from services.api import V1
+from services.api.access import Access
 from services.api.app import to_app
+from services.api.authentication import CSRF_HEADER, at_local_socket
 from services.api.installation import RunningServices
+from services.api.permissions import Grants, Principal
 from services.runtime.service import Service
 from services.wiring.embedded import open_embedded
 from services.wiring.settings import EmbeddedSettings
@@ -37,7 +42,8 @@ class ApiStand:
     def __init__(self, folder: Path) -> None:
         self.now = NOW
         self._installation = open_embedded(EmbeddedSettings(data=folder), lambda: self.now)
-        self._app = to_app(self._installation)
+        self.app = to_app(self._installation)
+        self._app = at_local_socket(self.app)
         self.stores = {service.name: service.store for service in self._installation.services}
 
     async def get(self, path: str, **query: str | list[str]) -> httpx.Response:
@@ -59,9 +65,40 @@ class ApiStand:
                 _to_url(path), content=content, headers={"content-type": "application/json", **(headers or {})}
             )
 
+    async def outside(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - httpx' own
+        """What the application answers to a request that does not come through the local socket."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink") as client:
+            return await client.request(method, path, **({"json": {}} if method == "POST" else {}) | request)
+
+    async def passes(self, principal: Principal, route: APIRoute, account: str) -> bool:
+        """Whether this principal gets past the guard of a route, with a session of theirs."""
+        secret = self._installation.access.open_session(principal)
+        session = self._installation.access.session(secret)
+        assert session
+        path = to_path(route, account)
+        headers = {"Cookie": f"driverlink-80={secret}", CSRF_HEADER: session.csrf}
+        answer = await self.outside(min(route.methods or ()), path, headers=headers)
+        assert answer.status_code != HTTPStatus.UNAUTHORIZED
+        is_problem = answer.headers["content-type"] == "application/problem+json"
+        return not is_problem or answer.json()["type"] != "/problems#forbidden"
+
+    def key(self, grants: Grants) -> str:
+        """A new API key with these grants."""
+        return self._installation.access.create_key("test", grants, by="operator", expires=None)[1]
+
+    def access_rows(self, kind: type[Row]) -> list[Row]:
+        """What the API itself has stored of this kind."""
+        return list(self._installation.access._store.select(kind))
+
+    @property
+    def access(self) -> Access:
+        """What the API itself keeps."""
+        return self._installation.access
+
     def look_at(self, running: RunningServices) -> None:
         """Let these be the services that run."""
-        self._app.state.installation = replace(self._installation, running=running)
+        self.app.state.installation = replace(self._installation, running=running)
 
     def keep(self, *letters: DeadLetter, service: str = "decider") -> None:
         """Let a service have met these records."""
@@ -135,6 +172,11 @@ class ApiStand:
     def _client(self) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://driverlink")
+
+
+def to_path(route: APIRoute, account: str) -> str:
+    """A path of this route."""
+    return route.path.format(account=account, driver="1", key_id="none", sender="portal")
 
 
 def _to_url(path: str) -> str:

@@ -11,7 +11,9 @@ from threading import Event, Thread
 
 import pytest
 
+from domain.account import Role
 from services.api.app import to_app
+from services.api.permissions import EVERYWHERE
 from services.cli.client import CommandRefused, reached
 from services.runtime.serving import listening, tcp_socket
 from services.wiring.embedded import serving
@@ -92,12 +94,15 @@ def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> None:
 
 
 @contextmanager
-def at_a_port(folder: Path) -> Iterator[str]:
-    """The address of an API over a data folder that the commands do not know."""
-    begun, ending = Event(), Event()
+def at_a_port(folder: Path) -> Iterator[dict[str, str]]:
+    """The address of an API over a data folder that the commands do not know, and a key for it."""
+    begun, ending, keys = Event(), Event(), list[str]()
 
     async def serve(bound: socket.socket) -> None:
         async with serving(EmbeddedSettings(data=folder)) as installation, listening(to_app(installation), bound):
+            grants = {EVERYWHERE: frozenset({Role.ADMIN})}
+            _, key = installation.access.create_key("tests", grants, by="operator", expires=None)
+            keys.append(key)
             begun.set()
             await asyncio.to_thread(ending.wait)
 
@@ -106,18 +111,21 @@ def at_a_port(folder: Path) -> Iterator[str]:
         thread.start()
         try:
             assert begun.wait(60)
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+            yield {
+                "DRIVERLINK_API_URL": f"http://127.0.0.1:{bound.getsockname()[1]}",
+                "DRIVERLINK_API_KEY": keys[0],
+            }
         finally:
             ending.set()
             thread.join()
 
 
 @contextmanager
-def at_a_socket(folder: Path) -> Iterator[str]:
+def at_a_socket(folder: Path) -> Iterator[dict[str, str]]:
     """The same, at a local socket."""
     served = ServedFolder(folder)
     served.start()
-    yield str(folder / "control.sock")
+    yield {"DRIVERLINK_API_URL": str(folder / "control.sock")}
     served.stop()
 
 
@@ -125,8 +133,8 @@ def at_a_socket(folder: Path) -> Iterator[str]:
 def api(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[..., Ended]]:
     """Runs a command that knows nothing but the address of the API."""
     with ExitStack() as stack:
-        url = stack.enter_context(request.param(folder))
-        yield lambda *arguments: command({"DRIVERLINK_API_URL": url}, *arguments)
+        variables = stack.enter_context(request.param(folder))
+        yield lambda *arguments: command(variables, *arguments)
 
 
 def test_a_command_reaches_the_api_at_its_address(api: Callable[..., Ended]) -> None:

@@ -4,8 +4,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import httpx
 
 from services.wiring.data_folder import STORES, DataFolder
 from tests.support.commanding import command
@@ -18,6 +21,7 @@ def up(folder: Path, *options: str) -> Iterator[None]:
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         assert process.stderr.readline() == f"driverlink runs on {folder}; Ctrl-C ends it\n"
+        assert process.stderr.readline() == "sign in with a browser, once: `driverlink sign-in` prints a link\n"
         try:
             yield
         finally:
@@ -36,5 +40,8 @@ def test_without_services_commands_are_answered_and_nothing_is_decided() -> None
             (account,) = command(on, "accounts", "list", "--json").document
             assert account["sync"] == "on"
             assert command(on, "status", "--json").document == []
+            link = command(on, "sign-in").out.strip()
+            assert httpx.get(link, follow_redirects=True).text.count("Signed in as operator") == 1
+            assert httpx.get(link, follow_redirects=True).status_code == HTTPStatus.UNAUTHORIZED
             assert "decider is not running: start it by `driverlink up`\n" in command(on, "status").err
         assert all(DataFolder(folder).file(name).is_file() for name in STORES)

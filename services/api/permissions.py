@@ -1,0 +1,198 @@
+"""Who may do what: principals with their roles, and one table of the roles that each route takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.account import Account, NotPermitted, Role
+from services.accounts.handlers import Asker
+
+EVERYWHERE = "*"
+"""What grants name in place of an account, where they hold on each of them."""
+
+OPERATOR = "operator"
+"""Who is at the local socket of a data folder, or came by a link of `driverlink up`."""
+
+
+class Unauthenticated(Exception):
+    """A request does not prove whose it is; the message says how it could."""
+
+
+class Forbidden(Exception):
+    """Whose request it is has none of the roles that the route takes."""
+
+
+class PrincipalKind(StrEnum):
+    """How somebody proved who they are: by signing in, by an API key, or by being where only the operator can be."""
+
+    PERSON = "person"
+    KEY = "key"
+    LOCAL = "local"
+
+
+Grants = Mapping[str, frozenset[Role]]
+"""Granted roles by account, or by `EVERYWHERE`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who a request proved to come from, and the roles that were granted to them."""
+
+    who: str
+    kind: PrincipalKind
+    grants: Grants
+
+    def roles_on(self, account: Account) -> frozenset[Role]:
+        """Every role on an account: what was granted, and what the account itself says of a person."""
+        roles = self.roles_everywhere | self.grants.get(account.account, frozenset())
+        if self.kind is PrincipalKind.PERSON and self.who:
+            roles |= {Role.MASTER_USER} if self.who == account.master_user else set()
+            roles |= {Role.ACCOUNT_MANAGER} if self.who == account.account_manager else set()
+        return roles
+
+    @property
+    def roles_everywhere(self) -> frozenset[Role]:
+        """The roles that were granted on every account, and so on the installation."""
+        return self.grants.get(EVERYWHERE, frozenset())
+
+
+THE_OPERATOR = Principal(
+    who=OPERATOR, kind=PrincipalKind.LOCAL, grants={EVERYWHERE: frozenset({Role.ADMIN, Role.OPERATOR})}
+)
+
+
+class Scope(StrEnum):
+    """On what a role has to be held: the account that the request names, else all; the installation; or any account."""
+
+    PUBLIC = "public"
+    ACCOUNT = "account"
+    INSTALLATION = "installation"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What a route takes: one of these roles, within the scope. A public one takes nothing."""
+
+    scope: Scope
+    roles: frozenset[Role] = frozenset()
+
+    def __str__(self) -> str:
+        return " or ".join(sorted(role.replace("_", " ") for role in self.roles))
+
+
+def _on_account(*roles: Role) -> Permission:
+    return Permission(scope=Scope.ACCOUNT, roles=frozenset(roles))
+
+
+def _on_installation(*roles: Role) -> Permission:
+    return Permission(scope=Scope.INSTALLATION, roles=frozenset(roles))
+
+
+_PUBLIC = Permission(scope=Scope.PUBLIC)
+_READ = _on_account(*Role)
+_OPERATE = _on_account(Role.OPERATOR, Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.ADMIN)
+_APPROVE = _on_account(Role.APPROVER, Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.ADMIN)
+_CONFIGURE = _on_account(Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.ADMIN)
+_STATE = _on_account(Role.OPERATOR, Role.ADMIN)
+_ADMINISTER = _on_installation(Role.ADMIN)
+_WATCH = _on_installation(Role.VIEWER, Role.OPERATOR, Role.ADMIN)
+_REPAIR = _on_installation(Role.OPERATOR, Role.ADMIN)
+
+PERMISSIONS: Mapping[str, Permission] = {
+    "is_live": _PUBLIC,
+    "is_ready": _PUBLIC,
+    "add_account": _ADMINISTER,
+    "list_accounts": Permission(scope=Scope.ANY, roles=frozenset(Role)),
+    "apply_accounts": _ADMINISTER,
+    "set_people": _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN),
+    "show_account": _READ,
+    "show_account_history": _READ,
+    "allow_sync": _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN),
+    "set_mode": _CONFIGURE,
+    "turn_sync": _on_account(Role.MASTER_USER, Role.ADMIN),
+    "set_reconciliation_time": _CONFIGURE,
+    "connect_target": _CONFIGURE,
+    "check_credentials": _CONFIGURE,
+    "disconnect_target": _CONFIGURE,
+    "list_webhooks": _CONFIGURE,
+    "create_secret": _CONFIGURE,
+    "rotate_secret": _CONFIGURE,
+    "revoke_secret": _CONFIGURE,
+    "accept_changes": _PUBLIC,
+    "accept_hints": _PUBLIC,
+    "accept_list": _STATE,
+    "judge_list": _STATE,
+    "finish_snapshot": _STATE,
+    "state_driver": _STATE,
+    "list_drivers": _READ,
+    "show_driver": _READ,
+    "list_held_deletes": _READ,
+    "judge_held_deletes": _APPROVE,
+    "list_issues": _READ,
+    "retry_parked": _OPERATE,
+    "list_rekeyings": _READ,
+    "approve_rekeyings": _APPROVE,
+    "make_plan": _READ,
+    "apply_plan": _OPERATE,
+    "show_reconciliation": _READ,
+    "request_reconciliation": _OPERATE,
+    "list_reconciliations": _READ,
+    "list_found_drivers": _READ,
+    "show_services": _WATCH,
+    "show_progress": _WATCH,
+    "show_status": _READ,
+    "list_links": _READ,
+    "list_events": _READ,
+    "explain_driver": _READ,
+    "list_letters": _REPAIR,
+    "count_letters": _WATCH,
+    "show_letter": _REPAIR,
+    "show_outcome": _REPAIR,
+    "discard_letter": _REPAIR,
+    "resubmit_letter": _REPAIR,
+    "resubmit_letters": _REPAIR,
+    "create_key": _ADMINISTER,
+    "list_keys": _ADMINISTER,
+    "revoke_key": _ADMINISTER,
+    "show_principal": Permission(scope=Scope.ANY, roles=frozenset(Role)),
+    "make_sign_in_link": _ADMINISTER,
+    "sign_in": _PUBLIC,
+    "sign_out": _PUBLIC,
+    "show_start": _PUBLIC,
+}
+"""What each route takes, by its name.
+
+Sync is turned on and off by the word of the Master User, which an admin may relay; pushed changes and hints are signed.
+"""
+
+_ORDER = (Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.APPROVER, Role.OPERATOR, Role.VIEWER, Role.ADMIN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who makes a request, and the role in which they may."""
+
+    principal: Principal
+    role: Role
+
+    @classmethod
+    def permitted(cls, principal: Principal, permission: Permission, account: Account | None) -> "Caller":
+        """The caller in the first role that the route takes. Raises `Forbidden`."""
+        if permission.scope is Scope.ANY:
+            return cls(principal=principal, role=Role.OPERATOR if principal == THE_OPERATOR else Role.VIEWER)
+        held = principal.roles_everywhere if account is None else principal.roles_on(account)
+        role = next((each for each in _ORDER if each in held & permission.roles), None)
+        if role is None:
+            where = f"on {account.account}" if account else "on the whole installation"
+            raise Forbidden(f"{principal.who} may not do this: it takes the role {permission} {where}")
+        return cls(principal=principal, role=Role.OPERATOR if principal.kind is PrincipalKind.LOCAL else role)
+
+    def asks(self, by: str | None, note: str = "") -> Asker:
+        """Who asks, and in whose name: only an admin may name somebody else. Raises `NotPermitted`."""
+        who = self.principal.who
+        if by is None or by == who:
+            return Asker(by=who, role=self.role, note=note)
+        if Role.ADMIN not in self.principal.roles_everywhere:
+            raise NotPermitted(f"{who} cannot ask in the name of {by}: only an admin can")
+        return Asker(by=by, authenticated=who, note=note)

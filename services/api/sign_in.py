@@ -1,0 +1,90 @@
+"""`/sign-in`, `/sign-out` and `/`: how a browser comes to a session, and where it lands until there is more to see."""
+
+import re
+from html import escape
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from services.api.authentication import CSRF_FIELD, authenticate, cookie_name, is_at_loopback, set_session
+from services.api.installation import Installation
+from services.api.permissions import THE_OPERATOR, Unauthenticated
+from services.api.routing import GuardedRoute, Installed, new_router
+from services.api.schema import ResponseBody
+
+pages = APIRouter(route_class=GuardedRoute, include_in_schema=False)
+router = new_router("keys")
+
+
+class NoConsole(Exception):
+    """Browsers cannot sign in by a link here."""
+
+    def __init__(self) -> None:
+        super().__init__("only `driverlink up` takes links to sign in by: here people sign in with their provider")
+
+
+class SignInLinkView(ResponseBody):
+    """A link by which a browser on the same machine signs in, once and within a quarter of an hour."""
+
+    url: str
+
+
+async def new_link(installation: Installation) -> str:
+    """A link by which the operator signs in with a browser on the same machine. Raises `NoConsole`."""
+    if not installation.console:
+        raise NoConsole
+    token = await installation.access.call(installation.access.make_link)
+    return f"{installation.console}/sign-in?token={token}"
+
+
+@router.post("/sign-in-links", status_code=201)
+async def make_sign_in_link(installation: Installed) -> SignInLinkView:
+    """Make a link by which the operator signs in with a browser on the same machine."""
+    return SignInLinkView(url=await new_link(installation))
+
+
+@pages.get("/sign-in")
+async def sign_in(request: Request, installation: Installed, token: str = "", next: str = "/") -> Response:  # noqa: A002 - as it is called on the web
+    """Take a link that `driverlink up` has printed, on the machine where that runs."""
+    access = installation.access
+    if not is_at_loopback(request) or not await access.call(access.use_link, token):
+        raise Unauthenticated(
+            "this link was used already, is too old, or is not opened on the machine that it was printed on: "
+            "`driverlink sign-in` prints another one"
+        )
+    former = request.cookies.get(cookie_name(request), "")
+    secret = await access.call(access.open_session, THE_OPERATOR, instead_of=former)
+    response = RedirectResponse(own_path(next), 303)
+    set_session(request, response, secret)
+    return response
+
+
+@pages.post("/sign-out")
+async def sign_out(request: Request, installation: Installed) -> Response:
+    """End the session."""
+    await authenticate(request, installation.access)
+    name = cookie_name(request)
+    await installation.access.call(installation.access.close_session, request.cookies.get(name, ""))
+    response = RedirectResponse("/", 303)
+    response.delete_cookie(name, path="/")
+    return response
+
+
+@pages.get("/")
+async def show_start(request: Request, installation: Installed) -> Response:
+    """Who is signed in, and the description of the API."""
+    session = await installation.access.call(installation.access.session, request.cookies.get(cookie_name(request), ""))
+    if session is None:
+        raise Unauthenticated("open the link that `driverlink up` printed, or one that `driverlink sign-in` prints")
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Driver Sync</title><h1>Driver Sync</h1>'
+        f"<p>Signed in as {escape(session.principal.who)}.</p>"
+        '<p><a href="/v1/openapi.json">The API</a>, <a href="/problems">what it refuses</a></p>'
+        f'<form method="post" action="/sign-out"><input type="hidden" name="{CSRF_FIELD}" value="{session.csrf}">'
+        "<button>Sign out</button></form>"
+    )
+
+
+def own_path(path: str) -> str:
+    """The same if it is a path of our own, else the start: a link must not lead elsewhere after signing in."""
+    return path if re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", path) else "/"
