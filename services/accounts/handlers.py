@@ -133,7 +133,7 @@ class Accounts:
             self._store.commit(unit)
         return found
 
-    def remove(self, account: str, by: str) -> Account:
+    def remove(self, account: str, by: str | Asker) -> Account:
         """Know an account no longer; its data is erased later. Raises `UnknownAccount` and `NotPermitted`."""
         return self.ask(account, by, lambda person, known: person.remove(known))
 

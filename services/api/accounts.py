@@ -63,9 +63,10 @@ class SetPeople(RequestBody):
 
 
 class RemoveAccount(RequestBody):
-    """Who wants an account removed."""
+    """Who wants an account removed, and why."""
 
-    by: Named = OPERATOR
+    by: Named | None = None
+    note: Note = ""
 
 
 class AccountEntry(RequestBody):
@@ -266,10 +267,12 @@ async def set_people(account: str, body: SetPeople, caller: Called, installation
 
 
 @router.post("/{account}/removed")
-async def remove_account(body: RemoveAccount, known: KnownAccount, installation: Installed) -> RemovedAccount:
+async def remove_account(
+    body: RemoveAccount, known: KnownAccount, caller: Called, installation: Installed
+) -> RemovedAccount:
     """Remove an account: nothing is read or written for it from now on, and its targets stay as they are."""
     service, account = installation.accounts_service, known.account
-    await service.call_again(installation.accounts.remove, account, body.by)
+    await service.call_again(installation.accounts.remove, account, caller.asks(body.by, body.note))
     for place in (PORTAL, *Target):
         with suppress(CredentialsUnreadable):
             await service.call(installation.credentials.remove, account, place)

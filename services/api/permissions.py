@@ -105,6 +105,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "add_account": _ADMINISTER,
     "list_accounts": Permission(scope=Scope.ANY, roles=frozenset(Role)),
     "apply_accounts": _ADMINISTER,
+    "remove_account": _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN),
     "set_people": _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN),
     "show_account": _READ,
     "show_account_history": _READ,

@@ -1,17 +1,21 @@
 """What every route is made with: its router, its guard, the installation, and the account that its path names."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from domain.account import Account
 from services.accounts.handlers import UnknownAccount, account_of
 from services.api import V1
 from services.api.authentication import authenticate
 from services.api.installation import Installation
-from services.api.permissions import PERMISSIONS, Caller, Forbidden, Permission, Principal, Scope
+from services.api.permissions import PERMISSIONS, Caller, Forbidden, Permission, Principal, Scope, Unauthenticated
 from services.api.schema import Problem
 
 
@@ -30,10 +34,29 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             if permission.scope is not Scope.PUBLIC:
-                request.state.caller = await _permitted(request, permission, names_account=names_account)
+                try:
+                    request.state.caller = await _permitted(request, permission, names_account=names_account)
+                except (Unauthenticated, Forbidden, UnknownAccount):
+                    await _discard_body(request)
+                    raise
             return await handler(request)
 
         return guarded
+
+
+_MOST_DISCARDED = 2**20
+_LONGEST_DISCARD = 1.0
+
+
+async def _discard_body(request: Request) -> None:
+    """Read what a refused client is sending, within bounds: else it may learn that it broke off, and not why."""
+    size = 0
+    with suppress(TimeoutError, ClientDisconnect, HTTPException):
+        async with asyncio.timeout(_LONGEST_DISCARD):
+            async for part in request.stream():
+                size += len(part)
+                if size > _MOST_DISCARDED:
+                    return
 
 
 async def _permitted(request: Request, permission: Permission, *, names_account: bool) -> Caller:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.prompt import Prompt
 
-from domain.account import OPERATOR, Mode, Tier
+from domain.account import Mode, Tier
 from domain.cleaning import is_storable
 from domain.identity import Target
 from domain.profile import CREDENTIALS
@@ -110,7 +110,8 @@ def apply(
     ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
-    person: Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking.")] = OPERATOR,
+    person: PersonOption = None,
+    note: NoteOption = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -127,7 +128,7 @@ def apply(
     """
     from services.cli.accounts_file import apply_file  # noqa: PLC0415 - what reads YAML loads only where it is used
 
-    result = ask(data, lambda services: apply_file(services, file, by=person, is_dry_run=dry_run))
+    result = ask(data, lambda services: apply_file(services, file, by=person, note=note, is_dry_run=dry_run))
     if as_json:
         print_json(result.document)
     else:
@@ -145,7 +146,8 @@ def set_people(
     account_manager: Annotated[
         str | None, typer.Option(help="Who may allow Sync Drivers for a Standard account; empty: there is none.")
     ] = None,
-    person: Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking.")] = OPERATOR,
+    person: PersonOption = None,
+    note: NoteOption = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -161,7 +163,8 @@ def set_people(
     given = {name: value for name, value in wanted.items() if value is not None}
     if not given:
         raise typer.BadParameter("say what changes: --tier, --master-user or --account-manager")
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/people", {"by": person, **given}))
+    body = {**given, "by": person, "note": note}
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/people", body))
     _print([answer], as_json=as_json)
 
 
@@ -170,7 +173,8 @@ def remove(
     account: AccountArgument,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-    person: Annotated[str, typer.Option("--as", metavar="PERSON", help="Who is asking.")] = OPERATOR,
+    person: PersonOption = None,
+    note: NoteOption = "",
     data: DataOption = None,
 ) -> None:
     """Remove an account: nothing is read or written for it any more, and its data is erased.
@@ -189,7 +193,7 @@ def remove(
     if not yes and not is_confirmed(f"Remove {account}, and erase all that is stored of its drivers?"):
         print_note("nothing was done")
         return
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/removed", {"by": person}))
+    answer = ask(data, lambda services: services.post(f"/accounts/{account}/removed", {"by": person, "note": note}))
     out.print(f"removed {answer['account']}; its data is erased when the services start next", markup=False)
 
 

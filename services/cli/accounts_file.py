@@ -67,10 +67,10 @@ def _words(each: Json) -> str:
     )
 
 
-def apply_file(services: Services, file: Path, *, by: str, is_dry_run: bool) -> Applied:
+def apply_file(services: Services, file: Path, *, by: str | None, note: str, is_dry_run: bool) -> Applied:
     """Have the file applied, with a bar. Raises `CommandRefused`."""
     entries, lines = read_file(file)
-    body = {"accounts": entries, "dry_run": is_dry_run, "by": by}
+    body = {"accounts": entries, "dry_run": is_dry_run, "by": by, "note": note}
     found: list[Json] = []
     counts: Json = {}
     done = 0

@@ -77,8 +77,9 @@ class ApiStand:
         session = self._installation.access.session(secret)
         assert session
         path = to_path(route, account)
-        headers = {"Cookie": f"driverlink-80={secret}", CSRF_HEADER: session.csrf}
-        answer = await self.outside(min(route.methods or ()), path, headers=headers)
+        cookie = f"driverlink-80={secret}"
+        headers = {"Cookie": cookie, CSRF_HEADER: session.csrf, "Content-Type": "application/json"}
+        answer = await self.outside(min(route.methods or ()), path, content=b"{", json=None, headers=headers)
         assert answer.status_code != HTTPStatus.UNAUTHORIZED
         is_problem = answer.headers["content-type"] == "application/problem+json"
         return not is_problem or answer.json()["type"] != "/problems#forbidden"
