@@ -6,6 +6,7 @@ The whole state of the Motive sandbox: companies, names taken, ids to give, jour
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -25,6 +26,7 @@ from services.sandbox.motive.company import (
     effect_between,
 )
 from services.sandbox.state import Ids, Now, SeedRefused, check_unique, first_problem, iso_time
+from services.sandbox.webhooks import Pusher, WebhookSeed, motive_signature
 
 _FIRST_FREE_ID = 1001
 
@@ -100,6 +102,12 @@ class GrantSeed(BaseModel):
     token_lifetime: int = Field(default=7_200_000, ge=1000)
 
 
+class MotiveWebhookSeed(WebhookSeed):
+    """Where `user_upserted` is sent to, in the form of this version."""
+
+    version: Literal[1, 2] = 2
+
+
 class CompanySeed(BaseModel):
     """One company; without a name it goes by its key."""
 
@@ -111,6 +119,7 @@ class CompanySeed(BaseModel):
     assumptions: Assumptions = Assumptions()
     grants: tuple[GrantSeed, ...] = ()
     users: tuple[UserSeed, ...] = ()
+    webhook: MotiveWebhookSeed | None = None
 
     @field_validator("users")
     @classmethod
@@ -202,6 +211,11 @@ class MotiveState:
         }
         self.user_ids.leave_out(next(user_ids) - 1)
         self.record_ids.leave_out(next(record_ids) - 1)
+        self._webhooks = {
+            company.api_key: (company.webhook, Pusher(company.webhook, ends_at_403=True))
+            for company in self._seed.companies
+            if company.webhook
+        }
         self.grants = Grants(grant for company in self._seed.companies for grant in company.built_grants())
         self.journal.forget()
 
@@ -213,7 +227,17 @@ class MotiveState:
         if effect.changed:
             self.names.put(before, after)
             company.put(before, after, self.now())
+            self._push(company, before, after)
         return effect
+
+    def _push(self, company: Company, before: User | None, after: User) -> None:
+        """Send `user_upserted` where the company has a webhook."""
+        if found := self._webhooks.get(company.api_key):
+            webhook, pusher = found
+            shown = {"id": after.id, "role": after.role, "status": after.status, "updated_at": after.updated_at}
+            trigger = {"action": "user_upserted", "trigger": "updated" if before else "created"}
+            document = {"action": "user_upserted", "user": shown} if webhook.version == 1 else {**trigger, **shown}
+            pusher.push(document, motive_signature(webhook.secret))
 
     def holders(self, company: Company, pair: tuple[str, str]) -> Sequence[User]:
         """The users that must not have the same value: those of the company, of all companies, or none."""
@@ -224,7 +248,10 @@ class MotiveState:
 
     def shown(self) -> dict[str, object]:
         """Everything; it can be seeded again as it is."""
-        companies = [_shown(company, self.grants.of_company(company.name)) for company in self.companies.values()]
+        companies = [
+            _shown(company, self.grants.of_company(company.name), self._webhooks.get(company.api_key))
+            for company in self.companies.values()
+        ]
         return {"companies": companies, "elsewhere": list(self._seed.elsewhere)}
 
     def _built(self, seed: CompanySeed, user_ids: Iterator[int], record_ids: Iterator[int]) -> Company:
@@ -236,7 +263,9 @@ class MotiveState:
         return company
 
 
-def _shown(company: Company, grants: Sequence[Grant]) -> dict[str, object]:
+def _shown(
+    company: Company, grants: Sequence[Grant], webhook: tuple[MotiveWebhookSeed, Pusher] | None
+) -> dict[str, object]:
     return {
         "company": company.name,
         "api_key": company.api_key,
@@ -244,6 +273,7 @@ def _shown(company: Company, grants: Sequence[Grant]) -> dict[str, object]:
         "assumptions": company.assumptions.model_dump(),
         "grants": [_shown_grant(grant) for grant in grants],
         "users": [as_stored(user) for user in company.all()],
+        "webhook": webhook[0].model_dump() if webhook else None,
     }
 
 

@@ -15,7 +15,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.sandbox.journal import Effect, Journal, Seen
-from services.sandbox.state import Ids, Now, SeedRefused, check_unique, first_problem
+from services.sandbox.state import Ids, Now, SeedRefused, check_unique, first_problem, iso_time
+from services.sandbox.webhooks import Pusher, WebhookSeed, standard_signature
 
 
 class Assumptions(BaseModel):
@@ -56,6 +57,17 @@ class DriverSeed(BaseModel):
     attributes: Mapping[str, str] = Field(default_factory=dict)
 
 
+_PUSHED = {"firstname": "first_name", "lastname": "last_name", "email": "email", "phone": "phone", "ref_id": "ref_id"}
+_DRIVER_ID = "Driveri DriverID"
+
+
+def as_pushed(driver: DriverSeed) -> dict[str, str]:
+    """A driver as the Portal pushes it: every field that it has, blank where it is empty."""
+    profile = {name: getattr(driver, field) or "" for field, name in _PUSHED.items()}
+    driver_id = {"driveri_driver_id": driver.attributes[_DRIVER_ID]} if _DRIVER_ID in driver.attributes else {}
+    return {**profile, **driver_id}
+
+
 class UserSeed(BaseModel):
     """Who may log in; `sees` are the ids of the drivers the user has a right to see; None: all."""
 
@@ -76,6 +88,7 @@ class AccountSeed(BaseModel):
     users: tuple[UserSeed, ...] = ()
     drivers: tuple[DriverSeed, ...] = ()
     assumptions: Assumptions = ASSUMED
+    webhook: WebhookSeed | None = None
 
 
 class PortalSeed(BaseModel):
@@ -134,6 +147,7 @@ class PortalState:
         """Go back to what was seeded last, and forget the journal; ids that were given meanwhile never come again."""
         self._accounts = {each.account: each for each in self._seed.accounts}
         self._drivers = {each.account: {driver.id: driver for driver in each.drivers} for each in self._seed.accounts}
+        self._pushers = {each.account: Pusher(each.webhook) for each in self._seed.accounts if each.webhook}
         users = {user.username: user for each in self._seed.accounts for user in each.users}
         kept = ((token, session, users.get(session.user.username)) for token, session in self._sessions.items())
         self._sessions = {
@@ -202,12 +216,25 @@ class PortalState:
         known = before.model_dump() if before else {}
         changed = tuple(name for name, value in after.model_dump().items() if known.get(name) != value)
         seen = Seen(key=str(after.id), status=_LISTED)
+        if changed:
+            self._push(account, "driver.changed", after.id, as_pushed(after))
         return Effect(before=seen if before else None, after=seen, created=before is None, changed=changed)
 
     def remove(self, account: str, driver: DriverSeed) -> Effect:
         """Let an account have this driver no more, and say what that did."""
         del self._drivers[account][driver.id]
+        self._push(account, "driver.deleted", driver.id, {})
         return Effect(before=Seen(key=str(driver.id), status=_LISTED))
+
+    def _push(self, account: str, kind: str, driver: int, profile: Mapping[str, str]) -> None:
+        """Push a change where the account has a webhook."""
+        webhook = self._accounts[account].webhook
+        if webhook:
+            data = {"driver": str(driver), "profile": profile}
+            self._pushers[account].push(
+                {"type": kind, "timestamp": iso_time(self.now()), "data": data},
+                standard_signature(webhook.secret, self.now),
+            )
 
     def free_id(self) -> int:
         """An id that no driver has or ever had."""
@@ -220,6 +247,7 @@ class PortalState:
                 {
                     "account": name,
                     "assumptions": account.assumptions.model_dump(),
+                    "webhook": account.webhook.model_dump() if account.webhook else None,
                     "users": [user.model_dump(mode="json") for user in account.users],
                     "drivers": [self._drivers[name][number].model_dump() for number in sorted(self._drivers[name])],
                 }
