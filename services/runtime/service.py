@@ -59,18 +59,18 @@ class Notifier:
     """Wakes what waits for something new in a log; a notification is never lost."""
 
     def __init__(self) -> None:
-        self._waiters: set[asyncio.Event] = set()
+        self._waiters: dict[asyncio.Event, frozenset[str]] = {}
 
-    def waiter(self) -> asyncio.Event:
-        """An event that each notification sets."""
+    def waiter(self, *logs: str) -> asyncio.Event:
+        """An event that is set by each notification about one of these logs; without any, about every log."""
         event = asyncio.Event()
-        self._waiters.add(event)
+        self._waiters[event] = frozenset(logs)
         return event
 
-    def notify(self, *, but: asyncio.Event | None = None) -> None:
-        """Wake everything that waits, or all but one."""
-        for event in self._waiters:
-            if event is not but:
+    def notify(self, log: str = "", *, but: asyncio.Event | None = None) -> None:
+        """Wake everything that waits for this log, without one for any, or all but one."""
+        for event, logs in self._waiters.items():
+            if event is not but and (not log or not logs or log in logs):
                 event.set()
 
 
@@ -126,6 +126,7 @@ class Service:
         self.name = name
         self.store = store
         self._notifier = notifier
+        self._log = log_of(store.log.name)
         self._clock = clock
         self._consumers: dict[str, Consumer] = {}
         self._subscriptions = {
@@ -144,7 +145,7 @@ class Service:
     async def run(self) -> None:
         """Work until cancelled. Raises `StoreFailed` when the store cannot work."""
         self._loop = asyncio.get_running_loop()
-        self._waiter = waiter = self._notifier.waiter()
+        self._waiter = waiter = self._notifier.waiter(self._log, *self._subscriptions)
         clock = self._loop.time
         rested_at = clock() - self._rest
         while True:
@@ -222,12 +223,12 @@ class Service:
         return await self.call(work, *args, **kwargs)
 
     def notify(self) -> None:
-        """Notify that there is something new."""
-        self._notifier.notify()
+        """Notify that there is something new in our own log, or for us to do."""
+        self._notifier.notify(self._log)
 
     def announce(self) -> None:
-        """Notify all others that there is something new, as in our own log; this service itself need not look."""
-        self._notifier.notify(but=self._waiter)
+        """Notify all others that there is something new in our own log; this service itself need not look."""
+        self._notifier.notify(self._log, but=self._waiter)
 
     def _stored(self, unit: Unit) -> None:
         """Wake those who read our log at once, and not only when everything else is done."""

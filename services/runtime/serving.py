@@ -71,7 +71,15 @@ def tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
 async def listening(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     """While this lasts, the application answers on this socket."""
     server = _Server(
-        uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=int(GOODBYE))
+        uvicorn.Config(
+            app,
+            # Only h11 bounds the head of a request; at a local socket none but our own user asks.
+            http="httptools" if bound.family is socket.AF_UNIX else "h11",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=int(GOODBYE),
+        )
     )
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     try:

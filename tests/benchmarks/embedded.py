@@ -26,6 +26,7 @@ from msgspec.json import decode, encode
 from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
 from domain.portal import Change
+from services.api import V1
 from services.runtime.context import CHANGES
 from services.wiring.data_folder import DataFolder
 from tests.benchmarks.budgets import EMBEDDED, REACHED
@@ -82,7 +83,7 @@ class _Client:
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         connection = self._own.__dict__.setdefault("connection", _Connection(self._path))
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        connection.request(method, V1 + path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         answer: bytes = response.read()
         if response.status >= 400:

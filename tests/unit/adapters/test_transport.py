@@ -2,12 +2,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from gzip import compress
+from socket import SHUT_RDWR
 
-import httpcore
 import httpx
 import pytest
 
-from adapters.http.client import KEPT, DirectConnection, Transport
+from adapters.http.client import Transport
+from adapters.http.connection import KEPT
 
 pytestmark = pytest.mark.anyio
 
@@ -256,45 +257,152 @@ async def test_what_comes_behind_an_answer_is_never_taken_for_another(
     assert connections == 1 + bool(surplus)
 
 
-class Wire(httpcore.AsyncMockStream):
-    """A connection on which an answer has come already; it keeps what is sent, or takes nothing."""
+class Server:
+    """Takes requests on connections of its own, and answers each with these bytes, the parts one after the other."""
 
-    def __init__(self, answer: bytes, *, is_deaf: bool = False) -> None:
-        super().__init__([answer])
-        self._is_deaf = is_deaf
-        self.sent: list[bytes] = []
+    def __init__(self, *parts: bytes, closes: bool = False, takes: int = 100_000) -> None:
+        self._parts = parts
+        self._closes = closes
+        self._takes = takes
+        self.requests: list[bytes] = []
+        self.connections = 0
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's signature
-        if self._is_deaf:
-            raise httpcore.WriteError
-        self.sent.append(buffer)
-        await super().write(buffer, timeout)
+    async def put(self, *bodies: object) -> list[httpx.Response]:
+        """The answers to a request with each of these bodies, one after the other, on what connections there are."""
+        transport = Transport()
+        async with await asyncio.start_server(self._answer, "127.0.0.1", 0, limit=1) as server:
+            host, port = server.sockets[0].getsockname()
+            url = f"http://{host}:{port}/"
+            answers = [
+                await transport.handle_async_request(httpx.Request("PUT", url, json=body, extensions=_PATIENT))
+                for body in bodies
+            ]
+            await transport.aclose()
+        return answers
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while request := await reader.read(self._takes):
+            self.requests.append(request)
+            for part in self._parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)
+            if self._closes:
+                break
+        writer.close()
 
 
-class Network(httpcore.AsyncMockBackend):
-    """Leads to one connection."""
-
-    def __init__(self, wire: Wire) -> None:
-        super().__init__([])
-        self._wire = wire
-
-    async def connect_tcp(self, *_: object, **__: object) -> Wire:
-        return self._wire
-
-
-async def put(wire: Wire) -> httpx.Response:
-    transport = Transport(lambda _: DirectConnection(Network(wire)))
-    return await transport.handle_async_request(httpx.Request("PUT", "http://vendor.test/", json={"name": "Ann"}))
+_PATIENT = {"timeout": httpx.Timeout(5.0).as_dict()}
 
 
 async def test_head_and_body_of_a_request_are_sent_at_once() -> None:
-    wire = Wire(b"HTTP/1.1 204 No Content\r\n\r\n")
-    assert (await put(wire)).status_code == httpx.codes.NO_CONTENT
-    (sent,) = wire.sent
+    server = Server(b"HTTP/1.1 204 No Content\r\n\r\n")
+    (answer,) = await server.put({"name": "Ann"})
+    assert answer.status_code == httpx.codes.NO_CONTENT
+    (sent,) = server.requests
     assert sent.startswith(b"PUT / HTTP/1.1\r\n")
     assert sent.endswith(b'\r\n\r\n{"name":"Ann"}')
 
 
 async def test_an_answer_to_a_request_that_is_not_taken_whole_is_heard() -> None:
-    wire = Wire(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", is_deaf=True)
-    assert (await put(wire)).status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+    server = Server(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", closes=True, takes=10)
+    (answer,) = await server.put("x" * 20_000_000)
+    assert answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nall of"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", b"all", b" of"],
+        [b"HTTP/1.1 200 OK\nContent-Length: 6\n\nall of"],
+        [b"HTTP/1.1 200 O", b"K\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n", b"3\r\n of\r\n0\r\nX: y\r\n\r\n"],
+        [b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nall of"],
+    ],
+    ids=["at once", "in parts", "without carriage returns", "in chunks", "behind another one"],
+)
+async def test_an_answer_is_read_to_its_end_and_the_connection_used_again(parts: list[bytes]) -> None:
+    server = Server(*parts)
+    assert [answer.text for answer in await server.put(1, 2)] == ["all of"] * 2
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"]
+)
+async def test_an_answer_without_a_length_ends_with_its_connection(head: bytes) -> None:
+    server = Server(head, b"all of", b" it", closes=True)
+    assert [answer.text for answer in await server.put(1, 2)] == ["all of it"] * 2
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nall of",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n1",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n"
+        + b"X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 2_000,
+        b"220 mail.test ESMTP\r\n",
+    ],
+    ids=["nothing", "half a head", "half", "some chunks", "odd chunks", "two lengths", "other", "long", "no HTTP"],
+)
+async def test_what_is_no_whole_answer_is_an_error_of_the_request(sent: bytes) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        await Server(sent, closes=True).put(1)
+
+
+async def test_an_answer_is_waited_for_as_long_as_the_request_says() -> None:
+    is_over = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
+        is_over.set()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        timeout = {"timeout": httpx.Timeout(5.0, read=0.01).as_dict()}
+        with pytest.raises(httpx.ReadTimeout):
+            await Transport().handle_async_request(httpx.Request("GET", f"http://{host}:{port}/", extensions=timeout))
+        await is_over.wait()
+
+
+async def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
+    connections: list[asyncio.StreamWriter] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        while await reader.read(1000):
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        transport = Transport()
+        for _ in range(3):
+            await transport.handle_async_request(httpx.Request("GET", f"http://{host}:{port}/"))
+            # The loop has not looked yet when it is asked again.
+            connections[-1].get_extra_info("socket").shutdown(SHUT_RDWR)
+        await transport.aclose()
+    assert len(connections) == 3
+
+
+@pytest.mark.parametrize("header", ["a\nb", "a\rb", "a\0b"])
+async def test_a_header_with_a_line_of_its_own_is_never_sent(header: str) -> None:
+    request = httpx.Request("GET", "http://127.0.0.1:1/", headers={"X-Api-Key": header})
+    with pytest.raises(httpx.LocalProtocolError):
+        await Transport().handle_async_request(request)
+
+
+async def test_a_host_that_cannot_be_found_or_reached_is_not_connected_to() -> None:
+    for url in ("http://127.0.0.1:1/", "https://127.0.0.1:1/", "http://nowhere.invalid/"):
+        with pytest.raises(httpx.ConnectError):
+            await Transport().handle_async_request(httpx.Request("GET", url, extensions=_PATIENT))
