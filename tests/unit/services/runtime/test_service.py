@@ -8,6 +8,7 @@ import pytest
 
 from domain.store import Position, StoreConflict, StoreFailed, Unit
 from services.runtime.consumer import BATCH
+from services.runtime.context import log_of
 from services.runtime.service import Notifier, Service, WorkerClosed
 from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, Heard, raising
 
@@ -89,6 +90,20 @@ async def test_a_service_consumes_what_its_streams_have_and_notifies_others(stan
         await looks.next()
         assert not task.done()
         assert stand.heard == ["a", "b"]
+
+
+async def test_only_news_of_its_own_log_and_of_those_that_it_consumes_wakes_a_service(stand: FollowingStand) -> None:
+    notifier, looks = Notifier(), Looks()
+    work = service(stand, notifier, looks)
+    async with running(work):
+        await looks.next()
+        notifier.notify("other.v1")
+        for _ in range(20):
+            await work.call(lambda: None)
+        assert looks.is_over
+        for log in ("upstream.v1", log_of(stand.store.log.name), ""):
+            notifier.notify(log)
+            await looks.next()
 
 
 async def test_a_fact_that_is_stored_wakes_others_before_the_chores_are_done(stand: FollowingStand) -> None:
