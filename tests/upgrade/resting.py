@@ -53,7 +53,7 @@ def _user(user: Json) -> Json:
 
 async def links_of(client: httpx.AsyncClient, account: str) -> Json:
     """The state of every link of an account, and why it is parked."""
-    links = (await client.get(f"/accounts/{account}/links")).raise_for_status().json()
+    links = (await client.get(f"/v1/accounts/{account}/links")).raise_for_status().json()
     return {
         f"{each['driver']} on {each['target']}": f"{each['state']} {each['reason'] or ''}".strip() for each in links
     }
