@@ -66,7 +66,7 @@ MOST_MARKS: Final = 8
 DAY: Final = 86_400.0
 """Seconds; nothing from outside may ask for a longer wait."""
 
-EPOCH_FROM: Final = 1_000_000_000.0
+_EPOCH_FROM: Final = 1_000_000_000.0
 """A wait of more seconds than this is meant as a time, in seconds since the epoch."""
 
 _EPOCH_MS_FROM: Final = 100_000_000_000.0
@@ -288,7 +288,7 @@ def seconds(text: str, now: float) -> float | None:
     if number < 0:
         return None
     since = number / 1000 if number >= _EPOCH_MS_FROM else number
-    return bounded(since - now if since >= EPOCH_FROM else since, least=0.0, most=DAY)
+    return bounded(since - now if since >= _EPOCH_FROM else since, least=0.0, most=DAY)
 
 
 _CODES: Final = MappingProxyType(

@@ -139,7 +139,7 @@ def found_by(fact: Explained) -> Finding:
     return _BY_SITUATION[fact.rationale["situation"]]
 
 
-MOST_LACKING: Final = 10
+_MOST_LACKING: Final = 10
 """The most active drivers that any list which shows one may lack."""
 
 MOST_SAMPLED: Final = 50
@@ -153,7 +153,7 @@ def is_doubtful(*, shown: int, known: int, lacking: int) -> bool:
     """
     if not shown:
         return lacking > 0
-    return lacking > MOST_LACKING and lacking * 3 > known
+    return lacking > _MOST_LACKING and lacking * 3 > known
 
 
 def sample(keys: Sequence[Key]) -> Sequence[Key]:

@@ -47,7 +47,7 @@ from domain.failures import Reason, Rejected, TargetFailed
 from domain.matching import UnreadableRecords
 from domain.profile import Profile
 
-MOST_ACTIVE: Final = 2
+_MOST_ACTIVE: Final = 2
 """The most active tokens that Driveri keeps for one API key."""
 
 USUAL_LIFETIME: Final = 3600.0
@@ -96,7 +96,7 @@ class DriveriTokens(SharedToken):
         active = await self._active()
         if found := self._reusable(active):
             return found
-        if len(active) >= MOST_ACTIVE and not self.lasts():
+        if len(active) >= _MOST_ACTIVE and not self.lasts():
             await self._revoke_oldest(active)
             reply = await self._ask()
         return self._issue(reply)

@@ -40,11 +40,11 @@ _Anything: Any = dict[str, object] | list[object] | str | float | bool | None
 """Any JSON."""
 
 
-DriverId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+_DriverId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 """A DriverID as it is, because calls name drivers by it: one that no store can hold is invalid."""
 
 
-class DriveriWire(BaseModel):
+class _DriveriWire(BaseModel):
     """A part of an answer. What comes by the hundred is a dataclass with slots: made in half of the time."""
 
     model_config = ConfigDict(**CONFIG, frozen=True)
@@ -62,7 +62,7 @@ class GroupRow:
 class DriverRow:
     """A driver. `phone` is never shown; one without a status is not known to be deleted."""
 
-    driver_id: DriverId
+    driver_id: _DriverId
     status: int | None = None
     first_name: str | None = None
     last_name: str | None = None
@@ -87,22 +87,22 @@ DRIVERS: Final = Lines(
 """The lines of a list of drivers."""
 
 
-class DriversData(DriveriWire):
+class _DriversData(_DriveriWire):
     """The drivers of one page of the list, or those that a look-up found."""
 
     drivers: tuple[DriverRow, ...] | None = None
 
 
-class PageLinks(DriveriWire):
+class PageLinks(_DriveriWire):
     """Where a list goes on; blank at its end."""
 
     next: str | None = None
 
 
-class DriversPage(DriveriWire):
+class DriversPage(_DriveriWire):
     """One page of the list; without drivers only where the list says that it has none at all."""
 
-    data: DriversData | None
+    data: _DriversData | None
     links: PageLinks | None = None
     total_count: Annotated[int | None, BeforeValidator(_as_number)] = None
 
@@ -118,13 +118,13 @@ class DriversPage(DriveriWire):
         return self
 
 
-class Lookup(DriveriWire):
+class Lookup(_DriveriWire):
     """The answer to a look-up by id; `data` is empty where no driver is found, but never left out."""
 
-    data: DriversData | None
+    data: _DriversData | None
 
 
-class StatusRow(DriveriWire):
+class StatusRow(_DriveriWire):
     """The meaning of one status code of this tenant."""
 
     status: int
@@ -173,7 +173,7 @@ def _names(part: object, what: str) -> str:
     return f"{what} with {', '.join(names) or 'nothing'}{', ...' if len(part) > _MOST_NAMES else ''}"
 
 
-class TokenRow(DriveriWire):
+class TokenRow(_DriveriWire):
     """An access token. `expires_on` and `created_on` are milliseconds since the epoch; any field may be left out.
 
     A field of another form counts as left out, so that it spoils neither the token nor the list.
@@ -185,16 +185,16 @@ class TokenRow(DriveriWire):
     created_on: Annotated[int | None, IF_LEGIBLE] = None
 
 
-class IssuedToken(TokenRow):
+class _IssuedToken(TokenRow):
     """A token that was just issued, so that its secret is shown for certain."""
 
     access_token: str
 
 
-class NewToken(DriveriWire):
+class NewToken(_DriveriWire):
     """The answer to the request for a token."""
 
-    data: IssuedToken
+    data: _IssuedToken
 
 
 def active_tokens_of(reply: httpx.Response) -> tuple[TokenRow, ...]:
@@ -214,21 +214,21 @@ def active_tokens_of(reply: httpx.Response) -> tuple[TokenRow, ...]:
     return tuple(parsed_python(row, TokenRow) or TokenRow() for row in rows)
 
 
-class Written(DriveriWire):
+class Written(_DriveriWire):
     """The answer to a write: nothing but a message, and not always that."""
 
     data: object
     error: None = None
 
 
-class DriveriProblem(DriveriWire):
+class DriveriProblem(_DriveriWire):
     """Why Driveri refuses; at the top of the answer or below `error`."""
 
     message: str | None = None
     message_code: str | None = None
 
 
-class ProblemAnswer(DriveriProblem):
+class _ProblemAnswer(DriveriProblem):
     """The body of a refusal."""
 
     error: DriveriProblem | str | None = None
@@ -241,7 +241,7 @@ def is_from_driveri(reply: httpx.Response) -> bool:
 
 def words_of(reply: httpx.Response) -> str:
     """What Driveri says to a refusal, if it says anything."""
-    body = parsed_if(reply, ProblemAnswer)
+    body = parsed_if(reply, _ProblemAnswer)
     if body is None:
         return ""
     problem = body.error if isinstance(body.error, DriveriProblem) else body

@@ -45,10 +45,19 @@ from adapters.http.response import (
 )
 from domain.failures import Reason, TargetFailed, Unavailable
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Pause = Callable[[float], Awaitable[None]]
+"""Waits for this many seconds."""
+
+Jitter = Callable[[], float]
+"""A number from 0 up to 1, so that callers who failed together do not return together."""
+
 LONGEST_STOP: Final = 86_400.0
 """The longest stop, in seconds, that a target can ask for: a day."""
 
-BUCKET: Final = 0.5
+_BUCKET: Final = 0.5
 """Seconds of calls that may go out together after a rest."""
 
 LEAST_RATE: Final = 0.5
@@ -78,7 +87,7 @@ class RateLimiter:
         limits: RateLimits,
         *,
         clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pause: Pause = asyncio.sleep,
     ) -> None:
         self.limits = limits
         self._clock = clock
@@ -169,22 +178,13 @@ class RateLimiter:
 
     @property
     def _size(self) -> float:
-        return max(1.0, self._rate * BUCKET)
+        return max(1.0, self._rate * _BUCKET)
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-Pause = Callable[[float], Awaitable[None]]
-"""Waits for this many seconds."""
-
-Jitter = Callable[[], float]
-"""A number from 0 up to 1, so that callers who failed together do not return together."""
-
-RETRIES: Final = MappingProxyType({Reason.DOWN: 3, Reason.LIMITED: 10})
+_RETRIES: Final = MappingProxyType({Reason.DOWN: 3, Reason.LIMITED: 10})
 """How often a call is sent again. A 429 has had no effect, and the rate limiter waits, so that costs little."""
 
-FIRST_DELAY: Final = 0.2
+_FIRST_DELAY: Final = 0.2
 """Seconds; each further delay is twice as long, up to `LONGEST_WAIT`."""
 
 LONGEST_WAITED_OUT: Final = 300.0
@@ -199,7 +199,7 @@ _UNSTATED: Final = 30.0
 
 def delay(failed: int, jitter: Jitter) -> float:
     """Seconds before the next try, after this many failed ones before the last."""
-    return min(FIRST_DELAY * 2.0**failed * (1 + jitter() / 2), LONGEST_WAIT)
+    return min(_FIRST_DELAY * 2.0**failed * (1 + jitter() / 2), LONGEST_WAIT)
 
 
 def retrying_limited(ask: Callable[P, Awaitable[T]], pause: Pause) -> Callable[P, Coroutine[None, None, T]]:
@@ -315,7 +315,7 @@ class Sender:
             if isinstance(failure, Unavailable) and failure.reason is Reason.NO_ANSWER:
                 lost = failure
             reason = Reason.LIMITED if failure.reason is Reason.LIMITED else Reason.DOWN
-            if not result.is_passing or failed[reason] == RETRIES[reason]:
+            if not result.is_passing or failed[reason] == _RETRIES[reason]:
                 raise TargetFailed(in_doubt(failure) if lost else failure)
             if reason is not Reason.LIMITED:
                 await self._pause(max(result.wait, delay(failed[reason], self._jitter)))
@@ -409,7 +409,7 @@ class Transport(httpx.AsyncBaseTransport):
         self,
         connect: Callable[[httpx.URL], Connection] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pause: Pause = asyncio.sleep,
         *,
         limits: AnswerLimits = OF_A_TARGET,
     ) -> None:

@@ -53,7 +53,7 @@ UNSTATED_LIFE: Final = 60.0
 LONGEST_LIFE: Final = 366 * DAY
 """Seconds for which a token is used at most, whatever is said of it."""
 
-MOST_TOKENS: Final = 3
+_MOST_TOKENS: Final = 3
 """With how many tokens a call is tried: the second may have been renewed for others, and revoked again, by then."""
 
 RENEW_AGAIN: Final = 30.0
@@ -86,11 +86,11 @@ def to_token(secret: str, ends_at: float, now: float) -> Token:
     One that is said to have ended is used for a minute: clocks differ, and each call would renew it else.
     Raises `TargetFailed` where no call can carry it.
     """
-    ends_at = lasting_until(ends_at, now)
+    ends_at = _lasting_until(ends_at, now)
     return Token(secret=checked(secret), renew_at=ends_at - min(LONGEST_MARGIN, (ends_at - now) / 10), ends_at=ends_at)
 
 
-def lasting_until(ends_at: float, now: float) -> float:
+def _lasting_until(ends_at: float, now: float) -> float:
     """When a token ends that is said to end then, as far as that is to be believed; in seconds since the epoch."""
     until = bounded(ends_at, least=now, most=now + LONGEST_LIFE)
     return now + UNSTATED_LIFE if until is None or until == now else until
@@ -98,7 +98,7 @@ def lasting_until(ends_at: float, now: float) -> float:
 
 async def send_with(tokens: "SharedToken", sender: Sender, call: Call) -> httpx.Response:
     """The answer to a call with the current token, or with the next ones if that is refused. Raises `TargetFailed`."""
-    for _ in range(MOST_TOKENS):
+    for _ in range(_MOST_TOKENS):
         token = await tokens.current()
         try:
             reply = await sender.send(call, token.headers())
@@ -315,7 +315,7 @@ class GrantTokens(SharedToken):
         return RenewableTokens(
             refresh_token=checked(new.refresh_token or refresh_token),
             access_token=checked(new.access_token),
-            expires_at=lasting_until(asked_at + (new.expires_in or USUAL_LIFETIME), asked_at),
+            expires_at=_lasting_until(asked_at + (new.expires_in or USUAL_LIFETIME), asked_at),
         )
 
     async def _answer(self, refresh_token: str) -> httpx.Response:

@@ -67,7 +67,7 @@ class _Reading:
 
     def count(self, page: UsersPage) -> None:
         """Look at the next page."""
-        ids = [user.id for user in users_on(page)]
+        ids = [user.id for user in _users_on(page)]
         # A page that is simply one of the earlier ones once more says nothing.
         overlaps = ids not in (self._first, self._last) and not self.shown.isdisjoint(ids)
         # Nor does a number that only counts the users on its page.
@@ -114,7 +114,7 @@ class _Completeness:
         if (page.total or 0) < (self._total or 0):
             self._counted.clear()
         self._total = page.total
-        self._counted.update(user.id for user in users_on(page))
+        self._counted.update(user.id for user in _users_on(page))
         reading.count(page)
         self._sizes[-1] = len(reading.shown)
 
@@ -131,7 +131,7 @@ async def everybody(paging: Paging) -> AsyncGenerator[Sequence[User], None]:
         async with aclosing(_reading(paging)) as pages:
             async for page in pages:
                 completeness.count(page, reading)
-                fresh = {user.id: user for user in users_on(page) if user.id not in seen}
+                fresh = {user.id: user for user in _users_on(page) if user.id not in seen}
                 seen.update(fresh)
                 yield tuple(fresh.values())
         if completeness.is_whole:
@@ -149,7 +149,7 @@ class _End:
         self._rows = 0
 
     def is_reached_by(self, page: UsersPage) -> bool:
-        fresh = {user.id for user in users_on(page)} - self._shown
+        fresh = {user.id for user in _users_on(page)} - self._shown
         self._shown |= fresh
         self._rows += len(page.users)
         is_full = len(page.users) >= (page.per_page or PAGE_SIZE)
@@ -180,7 +180,7 @@ def _last(page: UsersPage) -> int:
     return -(-(page.total or 0) // (page.per_page or PAGE_SIZE))
 
 
-def users_on(page: UsersPage) -> Iterable[User]:
+def _users_on(page: UsersPage) -> Iterable[User]:
     """The users of a page, without their wrapping."""
     return (answer.user for answer in page.users)
 
@@ -197,7 +197,7 @@ def is_refused_for_state(reply: httpx.Response) -> bool:
     return reply.status_code in REFUSED and "license_state" in words
 
 
-def in_each_spelling(body: Mapping[str, object]) -> list[Mapping[str, object]]:
+def _in_each_spelling(body: Mapping[str, object]) -> list[Mapping[str, object]]:
     """The body with the state of a licence as it is written, and by its code, with the country too, and its name."""
     state = str(body.get(_STATE) or "")
     return [{**body, _STATE: written} for written in spellings(state)] if state else [body]
@@ -214,7 +214,7 @@ class MotiveClient:
             **options,
         )
         grant = access.grant
-        self._states = Spellings(in_each_spelling, is_refused=is_refused_for_state)
+        self._states = Spellings(_in_each_spelling, is_refused=is_refused_for_state)
         self._tokens = GrantTokens(grant, **options) if grant else None
 
     async def page(self, number: int, size: int = PAGE_SIZE, unreadable: UnreadableRecords | None = None) -> UsersPage:

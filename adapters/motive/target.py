@@ -53,21 +53,21 @@ from domain.ports import Answer, Done, Exists, Missing
 from domain.profile import Profile, chosen
 
 
-def desired_ids(profile: Profile, access: MotiveAccess) -> dict[str, str]:
+def _desired_ids(profile: Profile, access: MotiveAccess) -> dict[str, str]:
     """The external ids that the profile states, by integration name."""
     return {integration: profile[field] for field, integration in access.integrations().items() if field in profile}
 
 
 def new_ids(profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
     """The external ids of a user yet to be made, as Motive takes them."""
-    return [_as_sent(None, external_id, name) for name, external_id in desired_ids(profile, access).items()]
+    return [_as_sent(None, external_id, name) for name, external_id in _desired_ids(profile, access).items()]
 
 
 def full_set(user: User, profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
     """All external ids as Motive takes them: other integrations' as they are, ours as desired, each in its record."""
     others = [_as_sent(entry.id, entry.external_id, entry.integration_name) for entry in _others(user, access)]
     ours = []
-    for integration, external_id in desired_ids(profile, access).items():
+    for integration, external_id in _desired_ids(profile, access).items():
         entries = _named((integration,), user)
         same = [entry for entry in entries if entry.external_id == external_id]
         ours.append(_as_sent(next((entry.id for entry in same + entries), None), external_id, integration))
@@ -76,13 +76,13 @@ def full_set(user: User, profile: Profile, access: MotiveAccess) -> list[dict[st
 
 def are_in_step(user: User, profile: Profile, access: MotiveAccess) -> bool:
     """Whether the user carries our external ids as desired, and no others under our names."""
-    return have_arrived(user, profile, access) and not stale(user, profile, access)
+    return _have_arrived(user, profile, access) and not stale(user, profile, access)
 
 
-def have_arrived(user: User, profile: Profile, access: MotiveAccess) -> bool:
+def _have_arrived(user: User, profile: Profile, access: MotiveAccess) -> bool:
     """Whether the user carries our external ids as desired, whatever else stands under our names."""
     carried = {(entry.integration_name, entry.external_id) for entry in user.external_ids or ()}
-    return carried.issuperset(desired_ids(profile, access).items())
+    return carried.issuperset(_desired_ids(profile, access).items())
 
 
 def stale(user: User, profile: Profile, access: MotiveAccess) -> list[ExternalId]:
@@ -90,7 +90,7 @@ def stale(user: User, profile: Profile, access: MotiveAccess) -> list[ExternalId
 
     A profile without a portal driver id says nothing about that one, because every portal driver has one.
     """
-    desired = desired_ids(profile, access)
+    desired = _desired_ids(profile, access)
     names = {access.driveri_integration, *desired}
     return [entry for entry in _named(names, user) if desired.get(entry.integration_name or "") != entry.external_id]
 
@@ -115,55 +115,55 @@ def _named(names: Collection[str], user: User) -> list[ExternalId]:
     return [entry for entry in user.external_ids or () if entry.integration_name in names]
 
 
-ExternalIdsName = Literal["external_ids", "external_ids_attributes"]
+_ExternalIdsName = Literal["external_ids", "external_ids_attributes"]
 
-EDIT: Final[ExternalIdsName] = "external_ids"
+EDIT: Final[_ExternalIdsName] = "external_ids"
 """What the integration guide calls them where a user is edited."""
 
-CREATE: Final[ExternalIdsName] = "external_ids_attributes"
+CREATE: Final[_ExternalIdsName] = "external_ids_attributes"
 """What the reference calls them where a user is made; the guide makes none."""
 
-_OTHER: Final[dict[ExternalIdsName, ExternalIdsName]] = {
+_OTHER: Final[dict[_ExternalIdsName, _ExternalIdsName]] = {
     "external_ids": "external_ids_attributes",
     "external_ids_attributes": "external_ids",
 }
 _TAKEN: Final = re.compile(r"\b(taken|already|in use|exists?|duplicate|unique)\b", re.IGNORECASE)
 
 
-class WorkingName:
+class _WorkingName:
     """The name that is used for one kind of call: the one that is stated for it, until the other is known to work.
 
     It is kept for as long as the account is connected. After a restart it is found out again, which costs one call.
     """
 
-    def __init__(self, stated: ExternalIdsName) -> None:
+    def __init__(self, stated: _ExternalIdsName) -> None:
         self._name = stated
 
     @property
-    def name(self) -> ExternalIdsName:
+    def name(self) -> _ExternalIdsName:
         """The name to use first."""
         return self._name
 
-    def has_worked(self, name: ExternalIdsName) -> None:
+    def has_worked(self, name: _ExternalIdsName) -> None:
         """Use this name from now on."""
         self._name = name
 
-    def has_failed(self, name: ExternalIdsName) -> None:
+    def has_failed(self, name: _ExternalIdsName) -> None:
         """Use the other name from now on."""
-        self._name = other_than(name)
+        self._name = _other_than(name)
 
 
-def other_than(name: ExternalIdsName) -> ExternalIdsName:
+def _other_than(name: _ExternalIdsName) -> _ExternalIdsName:
     """The name to try once where this one does not work."""
     return _OTHER[name]
 
 
-def may_be_of_form(words: str) -> bool:
+def _may_be_of_form(words: str) -> bool:
     """Whether a refusal in these words can be about the form of a write, and not about a value that is taken."""
     return not _TAKEN.search(words)
 
 
-def both_refused(first: Rejected, other: ExternalIdsName, second: Rejected) -> Rejected:
+def _both_refused(first: Rejected, other: _ExternalIdsName, second: Rejected) -> Rejected:
     """What did not work under one name, and the refusal under the other if it says something else."""
     if first.detail == second.detail:
         return first
@@ -178,7 +178,7 @@ _NEITHER: Final = without_effect(
 )
 
 
-class ExternalIdWriter:
+class _ExternalIdWriter:
     """Writes to a user so that our external ids are as desired, and those of other integrations are kept.
 
     Whether an update merges or replaces external ids is not stated anywhere, nor by which of two names it takes them.
@@ -189,7 +189,7 @@ class ExternalIdWriter:
     def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:
         self._client = client
         self._access = access
-        self._name = WorkingName(EDIT)
+        self._name = _WorkingName(EDIT)
 
     async def write(self, before: User, profile: Profile, body: Mapping[str, object]) -> User | Rejected | None:
         """The user once the fields and the external ids are written; None if the user is not there any more.
@@ -206,10 +206,10 @@ class ExternalIdWriter:
         if not _has_no_effect(result):
             return result
         now = await read_back(self._client.user(before.key))
-        return None if now is None else await self._otherwise(other_than(name), now, profile, {}, _NOT_ARRIVED)
+        return None if now is None else await self._otherwise(_other_than(name), now, profile, {}, _NOT_ARRIVED)
 
     async def _refused(
-        self, name: ExternalIdsName, before: User, profile: Profile, body: Mapping[str, object], failed: TargetFailed
+        self, name: _ExternalIdsName, before: User, profile: Profile, body: Mapping[str, object], failed: TargetFailed
     ) -> User | Rejected | None:
         """What becomes of a write that was refused under one name."""
         refusal, is_repeat = failed.failure, isinstance(failed, RepeatRefused)
@@ -220,12 +220,12 @@ class ExternalIdWriter:
         if now.external_ids != before.external_ids:
             # A first try took effect and only a second was heard, which adds what is there already.
             return await self.write(now, profile, body)
-        if is_repeat or not isinstance(refusal, Rejected) or not may_be_of_form(refusal.detail):
+        if is_repeat or not isinstance(refusal, Rejected) or not _may_be_of_form(refusal.detail):
             raise failed
-        return await self._otherwise(other_than(name), now, profile, body, refusal)
+        return await self._otherwise(_other_than(name), now, profile, body, refusal)
 
     async def _otherwise(
-        self, other: ExternalIdsName, now: User, profile: Profile, body: Mapping[str, object], first: Rejected
+        self, other: _ExternalIdsName, now: User, profile: Profile, body: Mapping[str, object], first: Rejected
     ) -> User | Rejected | None:
         """The same write once more under the other name, which has to answer better than the first did."""
         try:
@@ -234,13 +234,13 @@ class ExternalIdWriter:
             if not isinstance(again.failure, Rejected) or again.failure.reason is not Reason.INVALID:
                 raise
             # Where the first was answered well, it may be shown only later: that is looked up.
-            return replace(both_refused(first, other, again.failure), reason=first.reason)
+            return replace(_both_refused(first, other, again.failure), reason=first.reason)
         if not _has_no_effect(result):
             return result
         return first if first.reason is Reason.INVALID else _NEITHER
 
     async def _write_under(
-        self, name: ExternalIdsName, before: User, profile: Profile, body: Mapping[str, object]
+        self, name: _ExternalIdsName, before: User, profile: Profile, body: Mapping[str, object]
     ) -> User | Rejected | None:
         """The write with the external ids under this name."""
         full = {**body, name: full_set(before, profile, self._access)}
@@ -259,7 +259,7 @@ class ExternalIdWriter:
         if user_of(reply) is None and not shows(after, body):
             raise TargetFailed(UNKNOWN_OUTCOME)
         missing = lost(before, after, self._access)
-        surplus = stale(after, profile, self._access) if have_arrived(after, profile, self._access) else []
+        surplus = stale(after, profile, self._access) if _have_arrived(after, profile, self._access) else []
         if not missing and not surplus:
             return self._judged(before, after, profile)
         try:
@@ -300,11 +300,11 @@ def _unrestored(missing: Sequence[ExternalId]) -> Rejected:
     return Rejected(reason=Reason.NOT_RESTORED, detail=detail)
 
 
-MAY_BE_TAKEN: Final = frozenset({Reason.INVALID, Reason.TAKEN_ELSEWHERE})
+_MAY_BE_TAKEN: Final = frozenset({Reason.INVALID, Reason.TAKEN_ELSEWHERE})
 """Why a write can have been refused because another user has what is unique."""
 
 
-class IdentifierRelease:
+class _IdentifierRelease:
     """Releases identifiers of deactivated users that active drivers need. Each call raises `TargetFailed`."""
 
     def __init__(self, client: MotiveClient, access: MotiveAccess) -> None:
@@ -366,9 +366,9 @@ class MotiveDrivers:
         self._access = access
         self._pause = options.get("pause", asyncio.sleep)
         self._client = MotiveClient(access, **options)
-        self._external_ids = ExternalIdWriter(self._client, access)
-        self._release = IdentifierRelease(self._client, access)
-        self._name = WorkingName(CREATE)
+        self._external_ids = _ExternalIdWriter(self._client, access)
+        self._release = _IdentifierRelease(self._client, access)
+        self._name = _WorkingName(CREATE)
 
     async def scan(self, unreadable: UnreadableRecords | None = None) -> AsyncGenerator[Sequence[ObservedDriver], None]:
         """Every driver once, page by page; see `TargetDrivers.scan`."""
@@ -451,9 +451,9 @@ class MotiveDrivers:
             answer = await call()
         except TargetFailed as failed:
             answer = failed.failure
-        if not isinstance(answer, Rejected) or answer.reason not in MAY_BE_TAKEN:
+        if not isinstance(answer, Rejected) or answer.reason not in _MAY_BE_TAKEN:
             return answer
-        is_taken = not may_be_of_form(answer.detail)
+        is_taken = not _may_be_of_form(answer.detail)
         may_fit_now = await self._release.free_identifiers(key, written, is_taken=is_taken)
         return await call() if may_fit_now else answer
 
@@ -468,15 +468,15 @@ class MotiveDrivers:
         if _LOGIN_TAKEN.search(words_of(reply)):
             detail = "the e-mail address or the username belongs to a user that this company cannot see"
             return Rejected(reason=Reason.TAKEN_ELSEWHERE, detail=detail)
-        if reply.status_code == httpx.codes.CONFLICT or not may_be_of_form(words_of(reply)):
+        if reply.status_code == httpx.codes.CONFLICT or not _may_be_of_form(words_of(reply)):
             return refused(reply, profile)
-        other = other_than(name)
+        other = _other_than(name)
         again = await self._client.create(self._new_user(profile, other))
         if again.status_code in REFUSED:
-            return both_refused(refused(reply, profile), other, refused(again, profile))
+            return _both_refused(refused(reply, profile), other, refused(again, profile))
         return await self._answered_create(again, profile, other)
 
-    def _new_user(self, profile: Profile, name: ExternalIdsName) -> dict[str, object]:
+    def _new_user(self, profile: Profile, name: _ExternalIdsName) -> dict[str, object]:
         body = {**to_wire(profile), "role": DRIVER, name: new_ids(profile, self._access)}
         return body if "email" in profile else body | self._username(profile)
 
@@ -484,7 +484,7 @@ class MotiveDrivers:
         driver = profile.get("portal_driver_id")
         return {"username": f"{self._access.portal_integration}-{driver}"} if driver else {}
 
-    async def _answered_create(self, reply: httpx.Response, profile: Profile, name: ExternalIdsName) -> Answer:
+    async def _answered_create(self, reply: httpx.Response, profile: Profile, name: _ExternalIdsName) -> Answer:
         """What became of a create that was not refused."""
         if reply.is_error:
             return refused(reply, profile)
@@ -495,7 +495,7 @@ class MotiveDrivers:
             made = await read_back(self._known(profile) if shown is None else self._client.user(shown.key))
             if made is None:
                 return without_effect("answered 201, but the user is not there")
-            if have_arrived(made, profile, self._access):
+            if _have_arrived(made, profile, self._access):
                 self._name.has_worked(name)
             else:
                 self._name.has_failed(name)
@@ -544,7 +544,7 @@ class MotiveDrivers:
             answer = await self._write(before, profile, {"status": ACTIVE, **to_wire(profile)})
         except TargetFailed as failed:
             answer = failed.failure
-        if isinstance(answer, Rejected) and answer.reason is Reason.INVALID and may_be_of_form(answer.detail):
+        if isinstance(answer, Rejected) and answer.reason is Reason.INVALID and _may_be_of_form(answer.detail):
             answer = await self._reinstate_first(before, profile, answer)
         return _if_active(answer, desired=True)
 

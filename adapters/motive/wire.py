@@ -27,7 +27,7 @@ _LONGEST_COUNT: Final = 18
 """Digits of the longest number that can count anything."""
 
 
-class MotiveWire(BaseModel):
+class _MotiveWire(BaseModel):
     """A part of an answer. What comes by the hundred is a dataclass with slots: made in half of the time."""
 
     model_config = ConfigDict(**CONFIG, frozen=True)
@@ -42,7 +42,7 @@ class ExternalId:
     integration_name: str | None = None
 
 
-UserId = Annotated[int, Field(gt=0, lt=2**63)]
+_UserId = Annotated[int, Field(gt=0, lt=2**63)]
 """Motive's number of a user, as far as a store takes it."""
 
 
@@ -50,7 +50,7 @@ UserId = Annotated[int, Field(gt=0, lt=2**63)]
 class User:
     """A user of the company; a driver if the role says so. `external_ids` is None where an answer leaves them out."""
 
-    id: UserId
+    id: _UserId
     role: str | None = None
     status: str | None = None
     first_name: str | None = None
@@ -108,18 +108,18 @@ USERS: Final = Lines(
 """The lines of a list of users. Without its role, status or external ids a user is not known well enough."""
 
 
-class Pagination(MotiveWire):
+class _Pagination(_MotiveWire):
     """What a page says of the list, none of which is believed without a second look."""
 
     per_page: Count = None
     total: Count = None
 
 
-class UsersPage(MotiveWire):
+class UsersPage(_MotiveWire):
     """One page of the list."""
 
     users: tuple[UserAnswer, ...]
-    pagination: Pagination | None = None
+    pagination: _Pagination | None = None
 
     @property
     def total(self) -> int | None:
@@ -132,7 +132,7 @@ class UsersPage(MotiveWire):
         return self.pagination.per_page if self.pagination else None
 
 
-class MotiveProblem(MotiveWire):
+class _MotiveProblem(_MotiveWire):
     """Why Motive refuses; the answer to a look-up that finds no user, too."""
 
     error_message: str | None = None
@@ -153,7 +153,7 @@ def shows(user: User, body: Mapping[str, object]) -> bool:
 
 def words_of(reply: httpx.Response) -> str:
     """What Motive says to a refusal, if it says anything."""
-    problem = parsed_if(reply, MotiveProblem)
+    problem = parsed_if(reply, _MotiveProblem)
     return (problem and problem.error_message) or ""
 
 

@@ -60,7 +60,7 @@ PAGE: Final = 500
 _NO_ATTRIBUTES: Final = "its attributes have a form that cannot be read"
 
 
-class ListedDrivers:
+class _ListedDrivers:
     """An answer of the Portal that is read line by line: `PortalList`."""
 
     def __init__(self, rows: Sequence[object]) -> None:
@@ -83,7 +83,7 @@ class PortalApiDrivers:
     def __init__(self, access: PortalAccess, **options: Unpack[SenderOptions]) -> None:
         self._access = access
         self._total = _total()
-        self._client = PortalClient(access, **options)
+        self._client = _PortalClient(access, **options)
 
     @property
     def login(self) -> str:
@@ -95,10 +95,10 @@ class PortalApiDrivers:
         """Whether any attribute holds a field."""
         return bool(self._access.attributes)
 
-    async def list_all(self) -> ListedDrivers:
+    async def list_all(self) -> _ListedDrivers:
         """The whole list, which comes in one answer."""
         self._total = _total()
-        return ListedDrivers(await self._total.of(self._client.drivers)())
+        return _ListedDrivers(await self._total.of(self._client.drivers)())
 
     async def with_attributes(self, lines: Sequence[PortalLine]) -> Sequence[PortalLine]:
         """The same lines with what the attributes of their drivers state: one call for each."""
@@ -134,7 +134,7 @@ def _total() -> ByteBudget:
     return ByteBudget("the list with all attributes", MOST_OF_THE_PORTAL)
 
 
-REFUSED_ACCESS: Final = frozenset({401, 403})
+_REFUSED_ACCESS: Final = frozenset({401, 403})
 """No session, one that the Portal does not know any more, or one without the right."""
 
 
@@ -154,23 +154,23 @@ class _PortalForm(BaseModel):
 Form = TypeVar("Form", bound=_PortalForm)
 
 
-class Head(_PortalForm):
+class _Head(_PortalForm):
     """How a call went: OK or ERROR."""
 
     status: str
 
 
-class PortalProblem(_PortalForm):
+class _PortalProblem(_PortalForm):
     """Why it did not go well: as a rule the code of an HTTP status."""
 
     code: Annotated[Text | None, IF_LEGIBLE] = None
 
 
-class PortalAnswer(_PortalForm):
+class _PortalAnswer(_PortalForm):
     """The frame of every answer, whatever its status."""
 
-    head: Head
-    errors: tuple[Annotated[PortalProblem | None, IF_LEGIBLE], ...] | None = None
+    head: _Head
+    errors: tuple[Annotated[_PortalProblem | None, IF_LEGIBLE], ...] | None = None
     data: Any = None
 
     @property
@@ -196,16 +196,16 @@ class AttributeRow(_PortalForm):
     value: Text = ""
 
 
-def answer_of(reply: httpx.Response) -> PortalAnswer:
+def _answer_of(reply: httpx.Response) -> _PortalAnswer:
     """A success in its frame. Raises `TargetFailed` for anything else.
 
     The Portal's own words are not repeated: they may hold what was asked with.
     """
-    code = code_of(reply)
+    code = _code_of(reply)
     if code == httpx.codes.OK:
         return _answer(reply)
     detail = f"answered {code}"
-    if code in REFUSED_ACCESS:
+    if code in _REFUSED_ACCESS:
         raise TargetFailed(Rejected(reason=Reason.CREDENTIALS, detail=detail))
     if code == httpx.codes.NOT_FOUND:
         detail = f"{detail}: nothing is known at this address"
@@ -216,23 +216,23 @@ def answer_of(reply: httpx.Response) -> PortalAnswer:
     raise TargetFailed(down(detail) if is_down else Rejected(reason=Reason.INVALID, detail=detail))
 
 
-def code_of(reply: httpx.Response) -> int:
+def _code_of(reply: httpx.Response) -> int:
     """What an answer stands for as an HTTP status. Raises `TargetFailed` for a success that has no frame."""
     return _answer(reply).code if reply.is_success else reply.status_code
 
 
-def _answer(reply: httpx.Response) -> PortalAnswer:
+def _answer(reply: httpx.Response) -> _PortalAnswer:
     """The answer in its frame; a text in it that holds half of a character hides no others. Raises `TargetFailed`."""
     try:
-        return parsed(reply, PortalAnswer)
+        return parsed(reply, _PortalAnswer)
     except UnexpectedForm:
-        answer = parsed_python(legible(reply.content), PortalAnswer)
+        answer = parsed_python(legible(reply.content), _PortalAnswer)
         if answer is None:
             raise
         return answer
 
 
-def validated(form: type[Form], data: object) -> Form:
+def _validated(form: type[Form], data: object) -> Form:
     """What an answer's data has in this form. Raises `UnexpectedForm` when it has another."""
     try:
         return form.model_validate(data)
@@ -244,7 +244,7 @@ _LIST: Final = "driver/list"
 _REFUSED_LIST: Final = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND})
 
 
-class PortalClient:
+class _PortalClient:
     """The calls of one user. Each raises `TargetFailed` when there is no answer or the user is refused."""
 
     def __init__(self, access: PortalAccess, **options: Unpack[SenderOptions]) -> None:
@@ -261,7 +261,7 @@ class PortalClient:
 
     async def drivers(self) -> list[object]:
         """Every driver that the user may see, as it came over the wire; the list has no pages."""
-        return _listed(answer_of(await self._ask(_LIST, {})).data)
+        return _listed(_answer_of(await self._ask(_LIST, {})).data)
 
     async def attributes(self, driver: PortalDriverId) -> tuple[AttributeRow | None, ...] | None:
         """The custom attributes of the driver that the Portal finds for this id; None if it finds none.
@@ -270,14 +270,14 @@ class PortalClient:
         """
         reply = await self._ask("driver/getattributes", {"driver": driver})
         # Something that stands before the API answers without its frame.
-        if code_of(reply) == httpx.codes.NOT_FOUND and parsed_if(reply, PortalAnswer) is not None:
+        if _code_of(reply) == httpx.codes.NOT_FOUND and parsed_if(reply, _PortalAnswer) is not None:
             return None
-        data = answer_of(reply).data
+        data = _answer_of(reply).data
         try:
             return tuple(
                 parsed_python(row, AttributeRow)
                 if isinstance(row, Mapping) and {"id", "key"} <= row.keys()
-                else validated(AttributeRow, row)
+                else _validated(AttributeRow, row)
                 for row in _listed(data)
             )
         except UnexpectedForm as odd:
@@ -292,11 +292,11 @@ class PortalClient:
         """The answer in the current session, or in another one if that is over."""
         session = await self._session.current()
         reply = await self._sender.send(_in_session(method, params, session))
-        code = code_of(reply)
+        code = _code_of(reply)
         # How the Portal refuses a session that is over is documented for some calls only. A list needs nothing else, so
         # a refusal of it in a session that has worked is about the session too.
         is_list_refused = method == _LIST and code in _REFUSED_LIST and session.secret == self._has_worked
-        if code not in REFUSED_ACCESS and not is_list_refused:
+        if code not in _REFUSED_ACCESS and not is_list_refused:
             self._has_worked = session.secret if code == httpx.codes.OK else self._has_worked
             return reply
         self._session.refuse(session)
@@ -305,7 +305,7 @@ class PortalClient:
     async def _log_in(self) -> Token:
         stated = {"username": self._access.username, "app_token": self._access.app_token}
         reply = await self._sender.send(Call(path="/v2/userauth/login", params=stated))
-        session = validated(Session, answer_of(reply).data)
+        session = _validated(Session, _answer_of(reply).data)
         return Token(secret=checked(session.token), renew_at=math.inf, ends_at=math.inf)
 
 

@@ -157,7 +157,7 @@ class Header:
         return f"it has no column {lacking[0]}: {_AGAIN}" if lacking else None
 
 
-def to_header(cells: Sequence[str], *, delimiter: str, line: int = 1) -> Header:
+def _to_header(cells: Sequence[str], *, delimiter: str, line: int = 1) -> Header:
     """The header that these cells make, whatever their order and spelling; empty ones at its end are not columns."""
     names = [clean(cell, 200) for cell in cells]
     while names and not names[-1]:
@@ -186,7 +186,7 @@ class Export(Iterator[ExportRow | RefusedRow]):
         try:
             with path.open("rb") as file, TextIOWrapper(file, encoding, newline="") as text:
                 records = read_records(text, delimiter=self.header.delimiter, header=self.header)
-                for row in to_rows((each for each in records if each.line > self.header.line), self.header):
+                for row in _to_rows((each for each in records if each.line > self.header.line), self.header):
                     self.bytes_read = file.tell()
                     yield row
         except OSError as error:
@@ -260,14 +260,14 @@ def _header(path: Path, encoding: str) -> Header:
     for delimiter in _DELIMITERS:
         with path.open(encoding=encoding, newline="", errors="replace") as text:
             found += [
-                to_header(record.cells, delimiter=delimiter, line=record.line)
+                _to_header(record.cells, delimiter=delimiter, line=record.line)
                 for record in islice(read_records(text, delimiter=delimiter), 20)
                 if isinstance(record, CsvRecord)
             ]
-    return max(found, key=lambda header: len(header.places), default=to_header((), delimiter=","))
+    return max(found, key=lambda header: len(header.places), default=_to_header((), delimiter=","))
 
 
-def to_rows(records: Iterable[CsvRecord | RefusedRow], header: Header) -> Iterator[ExportRow | RefusedRow]:
+def _to_rows(records: Iterable[CsvRecord | RefusedRow], header: Header) -> Iterator[ExportRow | RefusedRow]:
     """The drivers of the records below a header, or why they are refused.
 
     Where exports were joined, headers stand among the records. None is a driver; below one whose columns stand in other
@@ -276,7 +276,7 @@ def to_rows(records: Iterable[CsvRecord | RefusedRow], header: Header) -> Iterat
     other: int | None = None
     for record in records:
         if isinstance(record, CsvRecord) and header.is_again(record.cells):
-            is_same = to_header(record.cells, delimiter=header.delimiter).places == header.places
+            is_same = _to_header(record.cells, delimiter=header.delimiter).places == header.places
             other = None if is_same else record.line
             yield RefusedRow(line=record.line, reason="is the header once more; take this line out")
         elif other is not None:

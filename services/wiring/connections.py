@@ -108,7 +108,7 @@ class Connections:
         known, settings = self._credentials.of(account), self._settings
         match target:
             case Target.DRIVERI:
-                return to_driveri_access(settings, known.driveri) if known.driveri else None
+                return _to_driveri_access(settings, known.driveri) if known.driveri else None
             case Target.MOTIVE:
                 return to_motive_access(settings, account, known.motive, self._credentials) if known.motive else None
 
@@ -128,7 +128,7 @@ def _limits(calls_per_second: float, calls_at_once: int) -> RateLimits:
     return RateLimits(calls_per_second=calls_per_second, calls_at_once=calls_at_once)
 
 
-def to_driveri_access(settings: TargetSettings, known: DriveriCredentials) -> DriveriAccess:
+def _to_driveri_access(settings: TargetSettings, known: DriveriCredentials) -> DriveriAccess:
     """How an account with these credentials reaches Driveri."""
     return DriveriAccess(
         base_url=str(settings.driveri_url).rstrip("/"),
@@ -207,10 +207,10 @@ class PortalConnections:
 
     def _access(self, account: AccountId) -> PortalAccess | None:
         known = self._credentials.of(account).portal
-        return to_portal_access(self._settings, known) if known else None
+        return _to_portal_access(self._settings, known) if known else None
 
 
-def to_portal_access(settings: PortalSettings, known: PortalCredentials) -> PortalAccess:
+def _to_portal_access(settings: PortalSettings, known: PortalCredentials) -> PortalAccess:
     """How an account with these credentials reaches the Portal."""
     named = {"driveri_driver_id": settings.portal_driver_id_attribute, "ref_id": settings.portal_ref_id_attribute}
     return PortalAccess(

@@ -15,7 +15,7 @@ from services.wiring.registry import SERVICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Migration:
+class _Migration:
     """One store to be migrated, and the stores of those who write the logs that it consumes.
 
     `partition_of` is None in the embedded deployment, where each log is read in place.
@@ -27,11 +27,11 @@ class Migration:
     partition_of: PartitionOf | None
 
 
-Script = Callable[[Migration], None]
+_Script = Callable[[_Migration], None]
 """Brings the tables of one store to the next version; it does nothing where they are of that version already."""
 
 
-def migrate_positions(found: Migration) -> None:
+def _migrate_positions(found: _Migration) -> None:
     """Positions of streams in an epoch become positions in logs: by partition the last record that was consumed.
 
     Where records came by Kafka, the version of each history said what was consumed: partition by partition that is all
@@ -45,7 +45,7 @@ def migrate_positions(found: Migration) -> None:
     found.tables.execute("DROP TABLE IF EXISTS watermarks")
 
 
-def _read_in_place(found: Migration) -> Iterator[tuple[str, int]]:
+def _read_in_place(found: _Migration) -> Iterator[tuple[str, int]]:
     rows = found.tables.fetch("SELECT application_name, MAX(notification_id) FROM tracking GROUP BY application_name")
     known = {str(name) for name, _ in rows}
     for name, at in rows:
@@ -54,7 +54,7 @@ def _read_in_place(found: Migration) -> Iterator[tuple[str, int]]:
             yield rest, at
 
 
-def _by_watermarks(found: Migration, partition_of: PartitionOf) -> Iterator[tuple[str, int]]:
+def _by_watermarks(found: _Migration, partition_of: PartitionOf) -> Iterator[tuple[str, int]]:
     if "watermarks" not in found.tables.columns():
         return
     known: dict[str, int] = dict(found.tables.fetch("SELECT originator, version FROM watermarks"))
@@ -92,7 +92,7 @@ _FORMER = (
 )
 
 
-def migrate_deliveries(found: Migration) -> None:
+def _migrate_deliveries(found: _Migration) -> None:
     """What a projector has to do for a link, and for a breaker, becomes part of the row that says what is known of it.
 
     The other columns of these rows are made again from the logs; the work in hand is taken from the rows made here.
@@ -119,7 +119,7 @@ def migrate_deliveries(found: Migration) -> None:
         tables.execute(f"DROP TABLE {name}")
 
 
-def _deliveries(found: Migration) -> list[tuple[Any, ...]]:
+def _deliveries(found: _Migration) -> list[tuple[Any, ...]]:
     """Of each link that has any: when it is due, its tries, and the call that was started."""
     started = {
         (account, driver): (json.loads(body)["decision"], body)
@@ -134,9 +134,9 @@ def _deliveries(found: Migration) -> list[tuple[Any, ...]]:
     return [(*place, *due.get(place, ("", 0)), *started.get(place, (0, "{}"))) for place in {**due, **started}]
 
 
-SCRIPTS: Sequence[tuple[int, str, Script]] = (
-    (1, "positions are those of logs", migrate_positions),
-    (2, "a link's delivery, and a breaker, is one row", migrate_deliveries),
+_SCRIPTS: Sequence[tuple[int, str, _Script]] = (
+    (1, "positions are those of logs", _migrate_positions),
+    (2, "a link's delivery, and a breaker, is one row", _migrate_deliveries),
 )
 """Every script, by its number, with what it does."""
 
@@ -145,8 +145,8 @@ def migrate(stores: Mapping[str, OldTables], partition_of: PartitionOf | None) -
     """Run what was not run yet in these stores, which are by service. Raises `StoreFailed`."""
     logs = {spec.log: stores[name] for name, spec in SERVICES.items()}
     applied = {name: tables.applied() for name, tables in stores.items()}
-    for number, name, script in SCRIPTS:
+    for number, name, script in _SCRIPTS:
         for service, tables in stores.items():
             if number not in applied[service]:
-                script(Migration(service=service, tables=tables, logs=logs, partition_of=partition_of))
+                script(_Migration(service=service, tables=tables, logs=logs, partition_of=partition_of))
                 tables.apply(number, name)

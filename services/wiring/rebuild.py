@@ -29,7 +29,7 @@ _PAGE = 10_000
 Stores = Mapping[str, RebuildableStore]
 """The stores themselves, with nothing in front of them that keeps rows in memory, by service."""
 
-Models = Mapping[str, Sequence[ReadModel]]
+_Models = Mapping[str, Sequence[ReadModel]]
 """Read models, by the service that keeps them."""
 
 _PRIVATE = frozenset({"profile", "body"})
@@ -62,13 +62,13 @@ class Difference:
         return f"{self.service}, {self.table} {self.key}, {what}: kept {self.kept}, rebuilt {self.rebuilt}"
 
 
-ALL: Models = {name: spec.read_models for name, spec in SERVICES.items()}
+ALL: _Models = {name: spec.read_models for name, spec in SERVICES.items()}
 """Every read model there is."""
 
 
 def rebuild(
     stores: Stores,
-    models: Models = ALL,
+    models: _Models = ALL,
     *,
     partition_of: PartitionOf | None,
     on_step: Callable[[Step], None] = lambda _: None,
@@ -93,7 +93,7 @@ def differences(
     return found
 
 
-def _make(stores: Stores, models: Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None) -> None:
+def _make(stores: Stores, models: _Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None) -> None:
     """Make these read models beside the old ones."""
     with _without_collector():
         _read_logs(stores, models, on_step, partition_of)
@@ -112,7 +112,7 @@ def _without_collector() -> Iterator[None]:
 
 
 def _read_logs(
-    stores: Stores, models: Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None
+    stores: Stores, models: _Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None
 ) -> None:
     made = {name: _Beside(stores[name], own) for name, own in models.items() if own}
     for spec in SERVICES.values():
@@ -240,13 +240,13 @@ _BETWEEN: Final = 2.0
 _log = structlog.get_logger()
 
 
-def stale_models(stores: Stores) -> Models:
+def stale_models(stores: Stores) -> _Models:
     """By service the read models that are to be made again. Raises `StoreFailed`."""
     found = {name: stale(stores[name], spec.read_models) for name, spec in SERVICES.items()}
     return {name: models for name, models in found.items() if models}
 
 
-def upgrade(stores: Stores, partition_of: PartitionOf | None) -> Models:
+def upgrade(stores: Stores, partition_of: PartitionOf | None) -> _Models:
     """Bring every read model to this version; which were made again. Raises `StoreFailed`.
 
     No process works on these stores meanwhile. After a kill it begins again: until the new tables take their place,
