@@ -170,6 +170,7 @@ def to_desired(
     owned = chosen(stated, spec.owned)
     if not owned.keys() >= spec.written_together:
         owned = {field: text for field, text in owned.items() if field not in spec.written_together}
+    found = _identifiers(target, *map(owned.get, _IDENTIFYING[target]))
     return DesiredDriver(
         account=account,
         target=target,
@@ -178,8 +179,8 @@ def to_desired(
         is_wanted=is_wanted,
         key=key,
         profile=owned,
-        identifiers=identifiers(target, key, owned),
-        dispensable_identifier=dispensable_identifier(target, owned),
+        identifiers=(key_identifier(target, key), *found.recognised_by) if key else found.recognised_by,
+        dispensable_identifier=found.dispensable,
     )
 
 
@@ -225,11 +226,6 @@ def identifiers(target: Target, key: Key | None, profile: Profile) -> tuple[str,
     return (key_identifier(target, key), *carried) if key else carried
 
 
-def dispensable_identifier(target: Target, profile: Profile) -> str:
-    """The identifier that must be unique on the target, but does not identify a driver; empty if there is none."""
-    return _identifiers(target, *map(profile.get, _IDENTIFYING[target])).dispensable
-
-
 def claims(target: Target, key: Key | None, profile: Profile) -> frozenset[str]:
     """Every identifier that one portal driver has for itself while a target shows, or is to show, this."""
     carried = _identifiers(target, *map(profile.get, _IDENTIFYING[target])).claimed
@@ -252,7 +248,7 @@ _WITH_TEMPORARY: Mapping[Target, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Identifiers:
-    """What `identifiers`, `dispensable_identifier` and `claims` say of a profile."""
+    """What `to_desired`, `identifiers` and `claims` say of a profile."""
 
     recognised_by: tuple[str, ...]
     dispensable: str

@@ -18,6 +18,8 @@ from types import UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+import msgspec
+
 from domain.store import FILLED, Row, Stored, Value, Where
 
 R = TypeVar("R", bound=Row)
@@ -256,13 +258,6 @@ class Table(Generic[R]):
         return SqlStatement(f"({', '.join(columns)}) IN ({chosen.sql})", chosen.parameters)
 
 
-_DECODER = json.JSONDecoder()
-
-
-def _from_json(text: str) -> Any:  # noqa: ANN401 - whatever the column holds
-    return _DECODER.raw_decode(text)[0]
-
-
 def _to_boolean(value: Any) -> bool | None:  # noqa: ANN401 - as the database has it
     return None if value is None else bool(value)
 
@@ -298,7 +293,7 @@ def table_of(row: type[R], dialect: Dialect) -> Table[R]:
         columns=tuple(types),
         types=tuple(_TYPES.get(kind, "TEXT") for kind in types.values()),
         optional=frozenset(name for name in types if _is_optional(hints[name])),
-        conversions={**dict.fromkeys(boolean_columns, _to_boolean), **dict.fromkeys(json_columns, _from_json)},
+        conversions={**dict.fromkeys(boolean_columns, _to_boolean), **dict.fromkeys(json_columns, msgspec.json.decode)},
         json_places=tuple(place for place, name in enumerate(types) if name in json_columns),
         values=attrgetter(*types),
     )

@@ -16,7 +16,7 @@ from domain.outcomes import (
     RosterScanFailed,
     RosterScanned,
 )
-from domain.store import Row, Store, Where
+from domain.store import Row, Store, Where, pages
 from services.decider.read_models import (
     ClaimRow,
     LinkRow,
@@ -152,23 +152,19 @@ def _row_after(identifier: str, report: ReportEvent) -> ObservedRow | None:
     return to_roster_row(AccountId(report.account), target, seen)
 
 
-_PAGE = 500
-
-
 def unmanaged_identifiers(store: Store, account: str, target: Target) -> set[str]:
     """The identifiers of the active target drivers that no link has as its key, or is about to have.
 
-    Only the columns needed are read: whole rows of a large fleet would take seconds. Raises `StoreFailed`.
+    Of a large fleet only a page is in memory at a time, and those that nothing claims. Raises `StoreFailed`.
     """
-    place = {"account": account, "target": str(target)}
-    linked = {key_identifier(target, Key(str(key))) for (key,) in store.count(LinkRow, place, by=["key"])}
-    shown = store.count(ObservedRow, {**place, "active": True}, by=["identifier"])
-    unclaimed = sorted({str(identifier) for (identifier,) in shown} - linked)
-    claimed: set[str] = set()
-    for start in range(0, len(unclaimed), _PAGE):
-        claims = store.select(ClaimRow, {**place, "identifier": unclaimed[start : start + _PAGE]})
-        claimed |= {row.identifier for row in claims}
-    return {*unclaimed} - claimed
+    place, found = {"account": account, "target": str(target)}, set[str]()
+    for shown in pages(store, ObservedRow, place, "identifier"):
+        active = {row.identifier for row in shown if row.active}
+        claimed = store.count(ClaimRow, {**place, "identifier": sorted(active)}, by=["identifier"])
+        found |= active - {str(identifier) for (identifier,) in claimed}
+    for links in pages(store, LinkRow, place, "driver") if found else ():
+        found -= {key_identifier(target, Key(link.key)) for link in links}
+    return found
 
 
 def unmanaged_by_place(store: Store, where: Where) -> Counter[tuple[str, str]]:

@@ -5,7 +5,7 @@ about: a commit of a process that has lost its partitions is refused, and then e
 answers is certain only once the commit that follows from it has worked; no call to a target may follow from it alone.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -27,10 +27,13 @@ MOST: Final = 20_000
 """Lookups that are remembered of each row type; the one that was asked for longest ago is forgotten first."""
 
 WIDE: Final = 3
-"""A row that carries a profile is six times as large as others: this part of them is remembered."""
+"""A row with a profile, or with lists, is up to six times as large as others: this part of them is remembered."""
 
 MOST_STATES: Final = 5_000
 """Folded histories that are remembered, likewise; with six kilobytes each is larger than any row."""
+
+MANY: Final = 50
+"""Lookups of one account that one question has to miss before it is worth asking whether there is any row of it."""
 
 _MOST_COMBINATIONS: Final = 5_000
 """Combinations of values that one condition may stand for; beyond that the store is asked."""
@@ -43,6 +46,9 @@ class CachingStore:
     that have the same values there. That there is none is known, too. What a history was folded to is known until it
     has another event, and beyond where the unit says what it comes to then; one history is always folded in the same
     way. Everything else is asked of the store.
+
+    Of an account that had no rows of a type, as before its first import, all rows are known until one is forgotten; so
+    that there is no other need not be asked. The first column of a key is that of the account.
     """
 
     def __init__(
@@ -53,8 +59,10 @@ class CachingStore:
         *,
         most: int = MOST,
         most_states: int = MOST_STATES,
+        many: int = MANY,
     ) -> None:
         self._store = store
+        self._many = many
         self._most_states = most_states
         self._states: OrderedDict[UUID, Any] = OrderedDict()
         self._known = {
@@ -78,6 +86,7 @@ class CachingStore:
         self._states.clear()
         for known in self._known.values():
             known.entries.clear()
+            known.is_whole.clear()
 
     @property
     def log(self) -> Stream:
@@ -193,25 +202,38 @@ class CachingStore:
 
     def _found(self, row: type[R], known: "_Known", wanted: Iterable[Values], where: Where) -> list[R]:
         """The rows of these lookups that match; what is not known yet is asked for by one query."""
-        found, missing = dict[Values, tuple[Row, ...] | None](), list[Values]()
-        entries = known.entries
+        found, missing = dict[Values, Sequence[Row]](), list[Values]()
+        entries, is_whole = known.entries, known.is_whole
         for values in wanted:
-            found[values] = rows_known = entries.get(values)
-            if rows_known is None:
-                missing.append(values)
-            else:
+            rows = entries.get(values)
+            if rows is not None:
+                found[values] = rows
                 entries.move_to_end(values)
+            elif values not in found and not is_whole.get(values[0]):
+                found[values] = ()
+                missing.append(values)
+        if len(missing) >= self._many:
+            self._note_beginners(row, known, missing)
+            missing = [values for values in missing if not is_whole.get(values[0])]
         if missing:
-            asked: dict[Values, list[Row]] = {values: [] for values in missing}
+            asked: dict[Values, list[Row]] = {}
             for each in self._read(row, known.columns, missing):
-                asked[known.values_of(each)].append(each)
-            for values, rows in asked.items():
-                found[values] = tuple(rows)
-                known.put(values, tuple(rows))
+                asked.setdefault(known.values_of(each), []).append(each)
+            found.update((values, tuple(rows)) for values, rows in asked.items())
+            entries.update((values, tuple(asked.get(values, ()))) for values in missing)
             if self._under_way is None:
                 known.trim()
-        rows_found: list[Any] = [each for rows in found.values() if rows for each in rows]
+        rows_found: list[Any] = [each for rows in found.values() for each in rows]
         return [each for each in rows_found if _matches(each, where)] if where else rows_found
+
+    def _note_beginners(self, row: type[Row], known: "_Known", missing: Sequence[Values]) -> None:
+        """Learn whether the store has any row of the accounts of which many lookups are missing."""
+        for account, lookups in Counter(values[0] for values in missing).items():
+            if lookups >= self._many and account not in known.is_whole:
+                if row in self._uncertain:
+                    self._await()
+                where, order = {row.KEY[0]: account}, row.KEY[:2][-1]
+                known.is_whole[account] = not self._store.select(row, where, order_by=order, limit=1)
 
     def _read(self, row: type[R], columns: Sequence[str], missing: Sequence[Values]) -> list[R]:
         if row in self._uncertain:
@@ -314,9 +336,11 @@ class _Known:
     def __init__(self, kind: type[Row], columns: Sequence[str], most: int) -> None:
         self.columns = tuple(columns)
         self.entries: OrderedDict[Values, tuple[Row, ...]] = OrderedDict()
+        self.is_whole: dict[Value, bool] = {}
+        """By account, as far as the store was asked: whether it has no rows but those in `entries`."""
         self._is_whole_key = self.columns == kind.KEY
         self._key_of = attrgetter(*kind.KEY)
-        is_wide = any(get_origin(column.type) is dict for column in fields(kind))
+        is_wide = any(get_origin(column.type) in {dict, list} for column in fields(kind))
         self._most = most // WIDE if is_wide else most
         get: Callable[[Row], Any] = attrgetter(*columns)
         self.values_of: Callable[[Row], Values] = get if len(columns) > 1 else lambda row: (get(row),)
@@ -330,14 +354,16 @@ class _Known:
     def trim(self) -> None:
         """Forget what was not asked for longest, where there is too much."""
         while len(self.entries) > self._most:
-            self.entries.popitem(last=False)
+            values, rows = self.entries.popitem(last=False)
+            if rows and values[0] in self.is_whole:
+                self.is_whole[values[0]] = False
 
     def keep(self, row: Row) -> bool:
         """A row was stored; whether all rows of its values are known. Of a group they are only where they were."""
         values = self.values_of(row)
         if self._is_whole_key:
             self.put(values, (row,))
-        elif (known := self.entries.get(values)) is not None:
+        elif (known := self._rows_of(values)) is not None:
             key = self._key_of(row)
             self.put(values, (*(each for each in known if self._key_of(each) != key), row))
         else:
@@ -353,7 +379,11 @@ class _Known:
                 self.put(values, ())
             elif known := self.entries.get(values):
                 self.put(values, tuple(row for row in known if not _matches(row, rest)))
-        return wanted is not None and all(values in self.entries for values in wanted)
+        return wanted is not None and all(self._rows_of(values) is not None for values in wanted)
+
+    def _rows_of(self, values: Values) -> tuple[Row, ...] | None:
+        """All rows of these values; None where they are not known."""
+        return self.entries.get(values, () if self.is_whole.get(values[0]) else None)
 
     def combinations(self, where: Where) -> list[Values] | None:
         """The values of the lookups that a condition stands for; None where it does not name them, or too many."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.store.sqlite import SqliteStore
 from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit, Value, Where
-from services.runtime.caching import WIDE, CachingStore, OwnedCachingStore
+from services.runtime.caching import MANY, WIDE, CachingStore, OwnedCachingStore
 from tests.contract.stands import Entry, Tick, entry, fact, unit
 from tests.support.examples import examples
 
@@ -87,8 +87,8 @@ def store(behind: AskedStore) -> CachingStore:
     return caching(behind)
 
 
-def caching(behind: Store, most: int = 100) -> CachingStore:
-    return CachingStore(behind, kinds=[Entry], groups=[Tick], most=most)
+def caching(behind: Store, most: int = 100, many: int = MANY) -> CachingStore:
+    return CachingStore(behind, kinds=[Entry], groups=[Tick], most=most, many=many)
 
 
 def by_key(name: str) -> dict[str, str]:
@@ -216,6 +216,34 @@ def test_only_so_many_lookups_are_remembered_and_fewer_of_rows_with_a_profile(be
     assert behind.asked == 1
 
 
+def test_of_an_account_that_had_no_rows_nothing_is_asked_any_more(behind: AskedStore) -> None:
+    behind.commit(unit(rows=[entry("a", account="other"), tick("a", "other")]))
+    store = caching(behind, many=2)
+    for account, found, asked in (("acme", "", 1), ("other", "a", 3)):
+        assert names(store.among(Entry, ("account", "name"), [(account, each) for each in "aab"])) == found
+        assert behind.asked == asked
+    store.commit(unit(rows=[entry("c")]))
+    assert names(store.among(Entry, ("account", "name"), [("acme", each) for each in "abcd"])) == "c"
+    assert names(store.among(Entry, ("account", "name"), [("other", each) for each in "abcd"])) == "a"
+    assert behind.asked == 4
+
+
+def test_a_group_of_such_an_account_is_known_with_its_first_row(behind: AskedStore) -> None:
+    store = caching(behind, many=1)
+    assert names(store.select(Tick, {"account": "acme"})) == ""
+    store.commit(unit(rows=[tick("a")]))
+    assert names(store.select(Tick, {"account": "acme"})) == "a"
+    assert behind.asked == 1
+
+
+def test_an_account_is_asked_about_again_when_one_of_its_rows_is_forgotten(behind: AskedStore) -> None:
+    store = caching(behind, most=2 * WIDE, many=2)
+    assert names(store.among(Entry, ("account", "name"), [("acme", each) for each in "ab"])) == ""
+    store.commit(unit(rows=[entry("a"), entry("b"), entry("c")]))
+    assert names(store.among(Entry, ("account", "name"), [("acme", each) for each in "ad"])) == "a"
+    assert behind.asked == 2
+
+
 def test_everything_is_forgotten_when_another_process_stored_first(behind: AskedStore, store: CachingStore) -> None:
     store.commit(unit(fact(), rows=[entry("a")]))
     behind.commit(unit(rows=[entry("a", size=2)]))
@@ -335,6 +363,9 @@ COLUMNS = st.sampled_from([("account", "name"), ("name", "account"), ("account",
 AMONG = st.tuples(st.just("among"), KINDS, COLUMNS, st.lists(st.tuples(NAMES, ACCOUNTS), max_size=4), WHERE)
 
 
+MOST, FEW = st.sampled_from([1, 3, 100]), st.sampled_from([1, 2, MANY])
+
+
 def fitting(kind: type[Row], where: dict[str, object]) -> Where:
     return {column: wanted for column, wanted in where.items() if kind is Entry or column != "size"}  # type: ignore[misc]
 
@@ -357,21 +388,21 @@ def answer(store: Store, step: tuple[object, ...]) -> object:
 
 
 @examples(60, many=600)
-@given(steps=st.lists(st.one_of(COMMITS, LOOKUPS, AMONG), max_size=25), most=st.sampled_from([1, 3, 100]))
-def test_it_answers_as_the_store_behind_it(steps: list[tuple[object, ...]], most: int) -> None:
+@given(steps=st.lists(st.one_of(COMMITS, LOOKUPS, AMONG), max_size=25), most=MOST, many=FEW)
+def test_it_answers_as_the_store_behind_it(steps: list[tuple[object, ...]], most: int, many: int) -> None:
     with (
         TemporaryDirectory() as folder,
         closing(AskedStore(Path(folder) / "behind.sqlite")) as behind,
         closing(AskedStore(Path(folder) / "plain.sqlite")) as plain,
     ):
-        store = caching(behind, most)
+        store = caching(behind, most, many)
         for step in steps:
             assert answer(store, step) == answer(plain, step)
 
 
 @examples(60, many=600)
-@given(steps=st.lists(st.one_of(COMMITS, LOOKUPS, AMONG), max_size=25), most=st.sampled_from([1, 3, 100]))
-def test_it_answers_as_if_what_has_begun_were_stored(steps: list[tuple[object, ...]], most: int) -> None:
+@given(steps=st.lists(st.one_of(COMMITS, LOOKUPS, AMONG), max_size=25), most=MOST, many=FEW)
+def test_it_answers_as_if_what_has_begun_were_stored(steps: list[tuple[object, ...]], most: int, many: int) -> None:
     class Beginning(CachingStore):
         """Begins what it is to commit; the store behind it stores that as late as it may."""
 
@@ -384,7 +415,7 @@ def test_it_answers_as_if_what_has_begun_were_stored(steps: list[tuple[object, .
         closing(AskedStore(Path(folder) / "behind.sqlite")) as behind,
         closing(AskedStore(Path(folder) / "plain.sqlite")) as plain,
     ):
-        store = Beginning(behind, kinds=[Entry], groups=[Tick], most=most)
+        store = Beginning(behind, kinds=[Entry], groups=[Tick], most=most, many=many)
         for step in steps:
             stored = (*step[:3], False) if step[0] == "commit" else step
             assert answer(store, stored) == answer(plain, stored)
