@@ -1,6 +1,8 @@
 """Properties run the same way everywhere: derived from their source, without a clock and without a memory."""
 
+import gc
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,27 @@ pytest_plugins = ["tests.support.approval", "tests.support.servers.fixtures"]
 
 settings.load_profile(FEW)
 
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there, and so does each server
+ROOM = 2 * 1024**3
+"""Bytes that must be free there."""
 
-if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK):
-    # Thousands of small stores are made, and their files need not survive a power cut.
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+def _is_at_hand(folder: Path) -> bool:
+    """Whether files can be kept there, and programs run."""
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return False
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize > ROOM and not found.f_flag & os.ST_NOEXEC
+
+
+if _is_at_hand(IN_MEMORY):
+    # Thousands of small stores and databases are made, and their files need not survive a power cut.
+    os.environ.setdefault("TMPDIR", str(IN_MEMORY))
+    tempfile.tempdir = None
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays, so Python need not look for garbage among it after every few values."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
