@@ -25,8 +25,8 @@ demo: $(INSTALLED) ## Synchronise a sample fleet with local stand-ins of Driveri
 	@$(BIN)/driverlink demo
 
 test: $(INSTALLED) ## Run every test
-	@$(BIN)/pytest tests/unit/domain --numprocesses 2 --cov --cov-report=term
-	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --ignore tests/unit/domain --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest tests/unit/domain -m "not long and not hypothesis" --cov --cov-report=term
+	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(INSTALLED) ## Run what takes many minutes: storms, many kills, and many examples of each law
 	@$(BIN)/pytest -m "long or hypothesis" --hypothesis-profile many

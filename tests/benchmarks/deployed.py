@@ -175,7 +175,7 @@ def deployed(
     deployment.prepare()
     if not has_statistics:
         without_statistics(deployment.database)
-    every = every_service(deployment, each=1)
+    every = every_service(deployment, each=1, is_loaded=False)
     servings = [_profiled(each) for each in every] if is_profiled else every
     with closing(Distributed(deployment.settings).installation()) as installation, started(servings):
         asyncio.run(until_shared_out(consuming(servings), PARTITIONS))

@@ -17,6 +17,7 @@ import httpx
 from services.api import PREFIX
 from services.sandbox.demo import NO_TLS, RunningSandboxes
 from services.wiring.settings import DistributedSettings
+from tests.support.loaded import Loaded
 from tests.support.servers.addresses import free_port
 from tests.support.unhurried import UNHURRIED
 
@@ -102,14 +103,18 @@ class Deployment:
 
 @dataclass(slots=True, kw_only=True)
 class Serving:
-    """`driverlink serve` for one service, which can be started any number of times; its output is kept in a file."""
+    """`driverlink serve` for one service, which can be started any number of times; its output is kept in a file.
+
+    It begins loaded, or else as the command.
+    """
 
     service: Sequence[str]
     name: str
     deployment: Deployment
     member: str = ""
     port: int = field(default_factory=free_port)
-    process: "subprocess.Popen[bytes] | None" = None
+    is_loaded: bool = True
+    process: "Loaded | subprocess.Popen[bytes] | None" = None
 
     @property
     def is_running(self) -> bool:
@@ -138,7 +143,7 @@ class Serving:
         """Start it; it need not have any work yet."""
         variables = {f"{PREFIX}HTTP_PORT": str(self.port), f"{PREFIX}MEMBER": self.member}
         with self._log.open("ab") as log:
-            self.process = _started(self.service, {**self.deployment.environment, **variables}, log)
+            self.process = self._started({**self.deployment.environment, **variables}, log)
 
     def kill(self) -> None:
         """SIGKILL: no chance to tidy up."""
@@ -171,28 +176,34 @@ class Serving:
         progress: Json = answer.json()
         return progress if answer.is_success else None
 
+    def _started(self, environment: Mapping[str, str], log: IO[bytes]) -> "Loaded | subprocess.Popen[bytes]":
+        arguments = ["-v", "serve", *self.service]
+        if self.is_loaded:
+            return Loaded(arguments, environment, log)
+        return subprocess.Popen([*_COMMAND, *arguments], env=environment, stdout=log, stderr=log)
+
     @property
     def _log(self) -> Path:
         return self.deployment.folder / f"{self.name}.log"
 
 
-def _started(service: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([*_COMMAND, "-v", "serve", *service], env=environment, stdout=log, stderr=log)
-
-
-def every_service(deployment: Deployment, *, each: int = 2) -> list[Serving]:
+def every_service(deployment: Deployment, *, each: int = 2, is_loaded: bool = True) -> list[Serving]:
     """A process that relays accounts, one for intake, and this many of the decider and of each projector.
 
     The first of several has a lasting name, the others have none.
     """
     followers = (("decider",), ("projector", "--target", "driveri"), ("projector", "--target", "motive"))
-    alone = [Serving(service=(name,), name=name, deployment=deployment) for name in ("accounts", "intake")]
+    alone = [
+        Serving(service=(name,), name=name, deployment=deployment, is_loaded=is_loaded)
+        for name in ("accounts", "intake")
+    ]
     several = [
         Serving(
             service=service,
             name=f"{service[0]}-{service[-1]}-{number}",
             deployment=deployment,
             member="" if number else "first",
+            is_loaded=is_loaded,
         )
         for service in followers
         for number in range(each)

@@ -4,18 +4,20 @@ import asyncio
 import os
 import resource
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import httpx
 
+from services.cli.__main__ import main
 from services.sandbox.demo import NO_TLS, RunningSandboxes
 from services.wiring.data_folder import DataFolder
+from tests.support.loaded import Loaded
 from tests.support.unhurried import UNHURRIED
-from tests.support.up_ahead import AHEAD
+from tests.support.up_ahead import AHEAD, up
 
 _DONE_ALREADY = (400, 403, 404, 409)
 
@@ -37,27 +39,19 @@ class Up:
             "DRIVERLINK_MOTIVE_URL": targets.motive,
             **{f"DRIVERLINK_{name.upper()}": value for name, value in {**UNHURRIED, **settings}.items()},
         }
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Loaded | None = None
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
-        program = ("services.cli", "up") if self.ahead is None else ("tests.support.up_ahead",)
         ahead = {} if self.ahead is None else {AHEAD: str(self.ahead.total_seconds())}
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            *program,
-            env=self._environment | ahead,
-            stderr=asyncio.subprocess.PIPE,
-            preexec_fn=self._limit,
-        )
-        while not await self._answers():
-            if self._process.returncode is not None and self._process.stderr is not None:
-                raise AssertionError((await self._process.stderr.read()).decode())
-            await asyncio.sleep(0.02)
-
-    def _limit(self) -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (self.most_bytes, self.most_bytes))
+        with TemporaryFile() as output:
+            self._process = Loaded(["up"], self._environment | ahead, output, begin=up if ahead else main)
+            resource.prlimit(self._process.pid, resource.RLIMIT_AS, (self.most_bytes, self.most_bytes))
+            while not await self._answers():
+                if self._process.poll() is not None:
+                    output.seek(0)
+                    raise AssertionError(output.read().decode())
+                await asyncio.sleep(0.02)
 
     def most_megabytes(self) -> float:
         """The most memory that the process which runs now has had at any time."""
@@ -77,8 +71,7 @@ class Up:
         if self._process is None:
             return 0
         self._process.send_signal(number)
-        await self._process.communicate()
-        return self._process.returncode or 0
+        return await asyncio.to_thread(self._process.wait)
 
     async def _answers(self) -> bool:
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket), verify=NO_TLS)

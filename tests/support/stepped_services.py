@@ -212,7 +212,7 @@ class SteppedServices:
 
     def made(self, target: Target, attempts: Sequence[Attempt]) -> list[tuple[Attempt, Result]]:
         """The target has answered these calls, and no answer is stored yet."""
-        return asyncio.run(_made(self.projectors[target], attempts))
+        return asyncio.run(_made(self.projectors[target], attempts)) if attempts else []
 
     def answer(self, target: Target, results: Sequence[tuple[Attempt, Result]]) -> None:
         """A projector stores these answers."""

@@ -28,5 +28,6 @@ async def _up() -> None:
             await run(installation, stop=stop)
 
 
-if __name__ == "__main__":
+def up() -> None:
+    """Run until a signal ends it."""
     asyncio.run(_up())

@@ -29,10 +29,10 @@ class Size:
     kills: int
 
 
-SIZES = {"16 kills": Size(drivers=50, kills=16), "48 kills": Size(drivers=125, kills=48)}
+SIZES = {"12 kills": Size(drivers=30, kills=12), "48 kills": Size(drivers=125, kills=48)}
 
 
-@pytest.fixture(scope="module", params=["16 kills", pytest.param("48 kills", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["12 kills", pytest.param("48 kills", marks=pytest.mark.long)])
 def size(request: pytest.FixtureRequest) -> Size:
     return SIZES[request.param]
 

@@ -102,6 +102,13 @@ def test_what_is_stored_of_a_field_can_be_stated_again(field: str, text: str) ->
         assert flaw(field, stored) is None
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("JANE Doe", "jane doe"), ("ZO\u00cb", "zoe\u0308"), ("Stra\u00dfe", "STRASSE")]
+)
+def test_letter_case_does_not_matter_in_any_script(one: str, other: str) -> None:
+    assert folded(one) == folded(other)
+
+
 @given(ANY_TEXT)
 def test_letter_case_and_unseen_characters_do_not_matter_where_texts_are_compared(text: str) -> None:
     assert folded(folded(text)) == folded(text) == folded(clean(text, len(text) + 10))

@@ -19,6 +19,7 @@ from domain.failures import (
     Unavailable,
     after_failure,
     doubled,
+    is_final,
     seldom,
     spread,
 )
@@ -39,6 +40,11 @@ def failed(reason: Reason, retry_after: float | None = None) -> Unavailable:
 
 def test_every_reason_has_a_class() -> None:
     assert CLASSES.keys() == set(Reason)
+
+
+def test_a_target_that_was_given_up_may_take_the_same_again() -> None:
+    assert [reason for reason in Reason if is_final(reason)] == of(FailureClass.FINAL)
+    assert not is_final("given up after 6 tries")
 
 
 @pytest.mark.parametrize("reason", [*of(FailureClass.PASSING), *of(FailureClass.UNKNOWN)])
