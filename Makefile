@@ -16,7 +16,7 @@ NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.ver
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long approve check fix bench bench-scale trace docs up sandbox lock clean
+.PHONY: help demo console test test-long test-browser approve check fix bench bench-scale trace docs up sandbox lock clean
 
 help: ## Print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,12 +24,20 @@ help: ## Print these verbs
 demo: $(INSTALLED) ## Synchronise a sample fleet with local stand-ins of Driveri and Motive
 	@$(BIN)/driverlink demo
 
+console: $(INSTALLED) ## Play the demo, keep everything running, and print a link to the console
+	@$(BIN)/driverlink demo --console
+
 test: $(INSTALLED) ## Run every test
 	@$(BIN)/pytest tests/unit/domain -m "not long and not hypothesis" --cov --cov-report=term
 	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(INSTALLED) ## Run what takes many minutes: storms, many kills, and many examples of each law
 	@$(BIN)/pytest -m "long or hypothesis" --hypothesis-profile many
+
+test-browser: $(INSTALLED) ## Go through the console in Chromium, which it installs on Debian where there is none
+	@command -v chromium chromium-browser google-chrome >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get install -y --no-install-recommends chromium; } \
+		|| { echo "Chromium is needed: on Debian and Ubuntu, apt-get install chromium" >&2; exit 1; }
+	@CI=true $(BIN)/pytest -m browser tests/browser
 
 approve: $(INSTALLED) ## Write the texts that people read again, to be read and committed
 	@$(BIN)/pytest -k approved --approve

@@ -47,7 +47,8 @@ _KINDS: Mapping[type[AccountEvent], str] = {
 class AccountEntry(ResponseBody):
     """One entry of an account's timeline: a `setting`, `sync`, `verdict`, `request` or `reconciliation`.
 
-    `by` is who did it, empty for a daily reconciliation; `report` is what a reconciliation found.
+    `by` is who did it, empty for a daily reconciliation; `authenticated` who asked in their name, and `note` why, where
+    they said so. `report` is what a reconciliation found.
     """
 
     at: Moment
@@ -58,6 +59,8 @@ class AccountEntry(ResponseBody):
     target: str
     fact: str
     place: str
+    authenticated: str = ""
+    note: str = ""
     report: ReconciliationReport | None = None
 
 
@@ -98,6 +101,8 @@ def _to_entry(fact: AccountEvent) -> AccountEntry:
         target=getattr(fact, "target", ""),
         fact=_describe(fact),
         place=f"account/{fact.originator_version:09}",
+        authenticated=fact.authenticated,
+        note=fact.note,
     )
 
 

@@ -40,6 +40,7 @@ from services.api import (
 )
 from services.api.installation import Installation
 from services.api.routing import GuardedRoute
+from services.console import site
 
 LARGEST_BODY = 64 * 2**20
 """Bytes of the largest body that is read; the review of a list of 100,000 drivers has a quarter of them."""
@@ -144,7 +145,11 @@ def new_app() -> FastAPI:
         openapi_url=f"{V1}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        routes=[*(route for resource in _RESOURCES for route in resource.router.routes), *sign_in.pages.routes],
+        routes=[
+            *(route for resource in _RESOURCES for route in resource.router.routes),
+            *sign_in.pages.routes,
+            *site.ROUTES,
+        ],
     )
     app.add_middleware(Edge)
     app.add_route(problems.PAGE, problems.show_problems, include_in_schema=False)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.cleaning import LONGEST, clean
-from domain.driver_link import Decision, DeleteDecided, DriftFound, LinkEvent
+from domain.driver_link import CreateDecided, Decision, DeleteDecided, DriftFound, LinkEvent
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import key_identifier
 from domain.portal import Change, DriverDeleted, PortalDriver, apply
@@ -13,6 +13,7 @@ from domain.profile import FIELDS, SPECS, Profile, to_change
 from domain.store import Event, Store
 from services.api.driver_search import router
 from services.api.driver_states import DriverState
+from services.api.events import own_fields
 from services.api.explanation_text import Past, field_name, name_of
 from services.api.explanations import DriverHistory, Entry, load
 from services.api.naming import unknown_driver
@@ -53,9 +54,13 @@ class PendingAttempt(ResponseBody):
 
 
 class DriverOnTarget(DriverState):
-    """A driver on one target, whole: desired against observed, and the next attempt if one is pending."""
+    """A driver on one target, whole: desired against observed, and the next attempt if one is pending.
+
+    `desired_key` is empty where the target gives keys itself, or the Portal does not want the driver.
+    """
 
     key: str
+    desired_key: str
     key_words: str
     is_live: bool
     is_there: bool
@@ -65,7 +70,7 @@ class DriverOnTarget(DriverState):
 
 
 class DetailedEntry(Entry):
-    """An entry of a history with what it changed, and the event itself as plain JSON: personal data included."""
+    """An entry of a history with what it changed, and the event's own fields: personal data in `profile` included."""
 
     type: str
     changes: tuple[FieldChange, ...] = ()
@@ -133,12 +138,14 @@ def _on_target(
     if link:
         deliveries = projector.select(DeliveryRow, {"account": link.account, "driver": link.driver})
         attempt = next((_to_attempt(row) for row in deliveries if row.due or row.started), None)
-    wanted: Profile = desired_of(desired, target).profile if desired and desired.is_wanted else {}
+    stated = desired_of(desired, target) if desired and desired.is_wanted else None
+    wanted: Profile = stated.profile if stated else {}
     shown: Profile = observed.profile if observed else {}
     differing = to_change(target, wanted, shown) if wanted and observed else ()
     return DriverOnTarget(
         **dict(state),
         key=key,
+        desired_key=(stated.key or "") if stated else "",
         key_words=spec.key_words,
         is_live=link is not None and link.is_live,
         is_there=observed is not None and observed.active,
@@ -183,8 +190,7 @@ def _details_of(history: DriverHistory) -> _Details:
 
 
 def _detail(event: Event, changes: Iterator[FieldChange] | tuple[FieldChange, ...]) -> dict[str, Any]:
-    shown = {name: getattr(event, name) for name in event.__dataclass_fields__}
-    return {"type": type(event).__name__, "changes": tuple(changes), "data": shown}
+    return {"type": type(event).__name__, "changes": tuple(changes), "data": own_fields(event)}
 
 
 def _changes_of_portal(known: PortalDriver, fact: Event) -> Iterator[FieldChange]:
@@ -197,20 +203,20 @@ def _changes_of_portal(known: PortalDriver, fact: Event) -> Iterator[FieldChange
 
 def _changes_of_link(past: Past, fact: LinkEvent) -> Iterator[FieldChange]:
     """What a decision is to change, from what the target confirmed last; of drift, what it shows instead."""
-    confirmed = past.link.confirmed
+    is_new = isinstance(fact, CreateDecided)
+    confirmed: Profile | None = {} if is_new else past.link.confirmed
+
+    def before(field: str) -> str | None:
+        return None if confirmed is None else confirmed.get(field, "")
+
     if isinstance(fact, DriftFound):
         for field in fact.fields:
-            yield _change(
-                field, confirmed.get(field, "") if confirmed is not None else None, fact.profile.get(field, "")
-            )
+            yield _change(field, before(field), fact.profile.get(field, ""))
     elif isinstance(fact, Decision) and not isinstance(fact, DeleteDecided):
-        words = _KEY_WORDS[Target(fact.target)]
         if fact.desired_key and fact.key != fact.desired_key:
-            yield FieldChange(field=words, before=fact.key or "", after=fact.desired_key)
-        for field in fact.fields or ([*fact.profile] if confirmed is None else ()):
-            yield _change(
-                field, confirmed.get(field, "") if confirmed is not None else None, fact.profile.get(field, "")
-            )
+            yield FieldChange(field=_KEY_WORDS[Target(fact.target)], before=fact.key or "", after=fact.desired_key)
+        for field in fact.profile if is_new else fact.fields:
+            yield _change(field, before(field), fact.profile.get(field, ""))
 
 
 def _change(field: str, before: str | None, after: str) -> FieldChange:

@@ -89,8 +89,13 @@ def logged(log: str, record: Record) -> LoggedEvent:
         target=getattr(event, "target", ""),
         driver=getattr(event, "driver", ""),
         version=event.originator_version,
-        data={field.name: getattr(event, field.name) for field in fields(event) if field.name not in _HEADER},
+        data=own_fields(event),
     )
+
+
+def own_fields(event: Event) -> dict[str, Any]:
+    """What an event says beyond where and when, as plain JSON."""
+    return {field.name: getattr(event, field.name) for field in fields(event) if field.name not in _HEADER}
 
 
 def _unreadable(log: str, record: Record) -> LoggedEvent:

@@ -90,10 +90,13 @@ def _on_installation(*roles: Role) -> Permission:
 
 
 _PUBLIC = Permission(scope=Scope.PUBLIC)
+_SOMEWHERE = Permission(scope=Scope.ANY, roles=frozenset(Role))
 _READ = _on_account(*Role)
 _OPERATE = _on_account(Role.OPERATOR, Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.ADMIN)
 _APPROVE = _on_account(Role.APPROVER, Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.ADMIN)
 _CONFIGURE = _on_account(Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.ADMIN)
+_ALLOW = _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN)
+_TURN = _on_account(Role.MASTER_USER, Role.ADMIN)
 _STATE = _on_account(Role.OPERATOR, Role.ADMIN)
 _ADMINISTER = _on_installation(Role.ADMIN)
 _WATCH = _on_installation(Role.VIEWER, Role.OPERATOR, Role.ADMIN)
@@ -103,15 +106,15 @@ PERMISSIONS: Mapping[str, Permission] = {
     "is_live": _PUBLIC,
     "is_ready": _PUBLIC,
     "add_account": _ADMINISTER,
-    "list_accounts": Permission(scope=Scope.ANY, roles=frozenset(Role)),
+    "list_accounts": _SOMEWHERE,
     "apply_accounts": _ADMINISTER,
     "remove_account": _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN),
     "set_people": _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN),
     "show_account": _READ,
     "show_account_history": _READ,
-    "allow_sync": _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN),
+    "allow_sync": _ALLOW,
     "set_mode": _CONFIGURE,
-    "turn_sync": _on_account(Role.MASTER_USER, Role.ADMIN),
+    "turn_sync": _TURN,
     "set_reconciliation_time": _CONFIGURE,
     "connect_target": _CONFIGURE,
     "check_credentials": _CONFIGURE,
@@ -156,11 +159,39 @@ PERMISSIONS: Mapping[str, Permission] = {
     "create_key": _ADMINISTER,
     "list_keys": _ADMINISTER,
     "revoke_key": _ADMINISTER,
-    "show_principal": Permission(scope=Scope.ANY, roles=frozenset(Role)),
+    "show_principal": _SOMEWHERE,
     "make_sign_in_link": _ADMINISTER,
     "sign_in": _PUBLIC,
     "sign_out": _PUBLIC,
     "show_start": _PUBLIC,
+    "console.redirect_to_overview": _SOMEWHERE,
+    "console.show_overview": _SOMEWHERE,
+    "console.stream_changes": _SOMEWHERE,
+    "console.show_file": _PUBLIC,
+    "console.show_accounts": _SOMEWHERE,
+    "console.show_settings": _READ,
+    "console.set_account_mode": _CONFIGURE,
+    "console.set_time": _CONFIGURE,
+    "console.store_credentials": _CONFIGURE,
+    "console.remove_credentials": _CONFIGURE,
+    "console.check_credentials": _CONFIGURE,
+    "console.show_sync": _READ,
+    "console.switch_sync": _TURN,
+    "console.allow": _ALLOW,
+    "console.show_plan": _READ,
+    "console.apply_plan_of_page": _OPERATE,
+    "console.show_drivers": _READ,
+    "console.show_driver_page": _READ,
+    "console.retry_driver": _OPERATE,
+    "console.reconcile_driver": _OPERATE,
+    "console.show_approvals": _READ,
+    "console.judge": _APPROVE,
+    "console.show_issues": _READ,
+    "console.retry": _OPERATE,
+    "console.show_drift": _READ,
+    "console.show_history": _READ,
+    "console.reconcile": _OPERATE,
+    "console.show_events": _READ,
 }
 """What each route takes, by its name.
 

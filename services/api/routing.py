@@ -65,7 +65,7 @@ async def _permitted(request: Request, permission: Permission, *, names_account:
     principal = await authenticate(request, installation.access)
     account = None
     if permission.scope is Scope.ACCOUNT:
-        named = request.path_params.get("account") or (request.query_params.get("account") if names_account else None)
+        named = request.path_params.get("account") or (names_account and request.query_params.get("account")) or None
         account = await _known(installation, principal, permission, named) if named is not None else None
         request.state.account = account
     return Caller.permitted(principal, permission, account)

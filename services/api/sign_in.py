@@ -1,12 +1,11 @@
-"""`/sign-in`, `/sign-out` and `/`: how a browser comes to a session, and where it lands until there is more to see."""
+"""`/sign-in`, `/sign-out` and `/`: how a browser comes to a session, and where it lands."""
 
 import re
-from html import escape
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
-from services.api.authentication import CSRF_FIELD, authenticate, cookie_name, is_at_loopback, set_session
+from services.api.authentication import authenticate, cookie_name, is_at_loopback, set_session
 from services.api.installation import Installation
 from services.api.permissions import THE_OPERATOR, Unauthenticated
 from services.api.routing import GuardedRoute, Installed, new_router
@@ -71,18 +70,9 @@ async def sign_out(request: Request, installation: Installed) -> Response:
 
 
 @pages.get("/")
-async def show_start(request: Request, installation: Installed) -> Response:
-    """Who is signed in, and the description of the API."""
-    session = await installation.access.call(installation.access.session, request.cookies.get(cookie_name(request), ""))
-    if session is None:
-        raise Unauthenticated("open the link that `driverlink up` printed, or one that `driverlink sign-in` prints")
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Driver Sync</title><h1>Driver Sync</h1>'
-        f"<p>Signed in as {escape(session.principal.who)}.</p>"
-        '<p><a href="/v1/openapi.json">The API</a>, <a href="/problems">what it refuses</a></p>'
-        f'<form method="post" action="/sign-out"><input type="hidden" name="{CSRF_FIELD}" value="{session.csrf}">'
-        "<button>Sign out</button></form>"
-    )
+async def show_start() -> Response:
+    """The console is the start."""
+    return RedirectResponse("/console/", 303)
 
 
 def own_path(path: str) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from services.cli.client import CommandRefused, JsonOption
 from services.cli.printing import err, out, print_json, print_table, progress_bar
-from services.sandbox.demo import DemoResult, play
+from services.sandbox.demo import DemoResult, play, play_and_stay
 from services.sandbox.faults.faults import FaultsRefused, faults_of_all
 from services.sandbox.sample import SAMPLE
 from services.sandbox.serving import Sandboxes, Seeds
@@ -98,6 +98,10 @@ def demo(
     data: Annotated[Path, typer.Option("--data", help="A folder for the demo; it is replaced.")] = Path("demo-data"),
     *,
     as_json: JsonOption = False,
+    console: Annotated[
+        bool, typer.Option("--console", help="Keep everything running afterwards, with the console for a browser.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the console; 0: any free one.")] = 8100,
 ) -> None:
     """Synchronise a sample fleet with local sandboxes of Driveri and Motive.
 
@@ -105,8 +109,12 @@ def demo(
 
     Examples:
         driverlink demo
+        driverlink demo --console
         driverlink demo --data /tmp/demo-data
     """
+    if console:
+        _stay(data, port)
+        return
     with progress_bar(is_quiet=as_json) as progress:
         outcome = asyncio.run(play(data, progress))
     if as_json:
@@ -116,6 +124,20 @@ def demo(
     raise typer.Exit(0 if outcome.is_agreed else 1)
 
 
+def _stay(data: Path, port: int) -> None:
+    with progress_bar(is_quiet=False) as progress:
+
+        def announce(outcome: DemoResult, link: str) -> None:
+            progress.stop()
+            _print_comparison(outcome, data)
+            out.print("\nEverything keeps running. Open the console, with a link that is good once:")
+            out.print(f"  {link}", markup=False, soft_wrap=True)
+            out.print(f"`driverlink sign-in --data {data}` prints another link; Ctrl-C ends everything.", markup=False)
+            out.file.flush()
+
+        asyncio.run(play_and_stay(data, progress, port, announce))
+
+
 def _print(outcome: DemoResult, data: Path) -> None:
     columns = ("scene", "driver", "target", "decided", "situation", "rationale")
     rows = [tuple(each[column] for column in columns) for each in outcome.decided]
@@ -123,7 +145,9 @@ def _print(outcome: DemoResult, data: Path) -> None:
     held = ", ".join(f"{len(each['drivers'])} on {each['target']}" for each in outcome.held)
     out.print(f"\nThe guard held deletes ({held or 'none'}), and the Master User approved exactly those.")
     _print_comparison(outcome, data)
-    out.print(f"\n{outcome.drivers} drivers, {outcome.seconds:.0f} seconds. To look further, start in one terminal:")
+    out.print(f"\n{outcome.drivers} drivers, {outcome.seconds:.0f} seconds.")
+    out.print("To see it in a browser, with everything running: make console (or driverlink demo --console).")
+    out.print("To look further by commands, start in one terminal:")
     addresses = "DRIVERLINK_DRIVERI_URL=http://127.0.0.1:8101 DRIVERLINK_MOTIVE_URL=http://127.0.0.1:8102"
     out.print(f"  {addresses} driverlink up --data {data}", markup=False)
     out.print("and ask in another, for example:")

@@ -5,6 +5,7 @@ The sandboxes run in a process of their own, and the product in this one; the de
 
 import asyncio
 import shutil
+import socket
 import ssl
 import sys
 import time
@@ -24,6 +25,7 @@ from domain.failures import ClearFailure
 from services.api import V1
 from services.api.app import to_app
 from services.api.authentication import at_local_socket
+from services.runtime.serving import stopping_on_signals, tcp_socket
 from services.sandbox.comparison import (
     Comparison,
     Json,
@@ -198,14 +200,14 @@ def _to_reason(event: Json) -> Json:
 
 
 @asynccontextmanager
-async def stage(data: Path, targets: RunningSandboxes) -> AsyncIterator[Stage]:
-    """Every service, running in this process on a data folder, against the sandboxes."""
+async def stage(data: Path, targets: RunningSandboxes, *, console: socket.socket | None = None) -> AsyncIterator[Stage]:
+    """Every service, running in this process on a data folder, against the sandboxes; `console` as in `serving`."""
     addresses = {"driveri_url": targets.driveri, "motive_url": targets.motive}
     if targets.portal:
         addresses["portal_url"] = targets.portal
     settings = EmbeddedSettings.model_validate({"data": data, **addresses, **_UNHURRIED})
     stop = asyncio.Event()
-    async with serving(settings) as installation:
+    async with serving(settings, console=console) as installation:
         running = asyncio.create_task(run(installation, stop=stop))
         try:
             transport = httpx.ASGITransport(at_local_socket(to_app(installation)))
@@ -359,6 +361,24 @@ async def play(data: Path, progress: Progress) -> DemoResult:
     make_fresh(data)
     async with sandboxes() as targets, stage(data, targets) as on:
         return await Demo(on, targets, progress).play()
+
+
+async def play_and_stay(
+    data: Path, progress: Progress, port: int, announce: Callable[[DemoResult, str], None]
+) -> DemoResult:
+    """The same, and then everything keeps running until a signal; `announce` is given a link to the console.
+
+    Raises `PortUnusable` too.
+    """
+    make_fresh(data)
+    with tcp_socket("127.0.0.1", port) as console:
+        async with sandboxes() as targets, stage(data, targets, console=console) as on:
+            result = await Demo(on, targets, progress).play()
+            announce(result, (await on.post("/sign-in-links", {}))["url"])
+            stop = asyncio.Event()
+            with stopping_on_signals(stop):
+                await stop.wait()
+            return result
 
 
 class NotADemo(ClearFailure):

@@ -48,7 +48,7 @@ async def test_a_link_signs_the_operator_in_once(stand: ApiStand, browser: httpx
         "kind": "local",
         "grants": {"*": ["admin", "operator"]},
     }
-    assert "Signed in as operator" in (await browser.get("/")).text
+    assert "Signed in as operator" in (await browser.get("/", follow_redirects=True)).text
     assert (await browser.get("/sign-in", params={"token": token})).status_code == 401
 
 

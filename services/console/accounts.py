@@ -1,0 +1,86 @@
+"""The accounts: their settings, and what they are connected with, which is written and never read."""
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from domain.account import Mode
+from domain.identity import PORTAL, Target
+from domain.profile import CREDENTIALS
+from services.api import accounts
+from services.api.explanation_text import named
+from services.api.routing import Called, Installed, KnownAccount
+from services.console.rendering import page, see_other
+from services.console.routing import Form, body_of, new_pages
+
+router = new_pages(prefix="/accounts")
+
+_FIELD = "value-"
+"""How the names of the fields begin that hold credentials."""
+
+
+@router.get("")
+async def show_accounts(request: Request, caller: Called, installation: Installed) -> HTMLResponse:
+    """Every account, with its settings."""
+    return page(request, "accounts.html", accounts=await accounts.list_accounts(caller, installation))
+
+
+@router.get("/{account}")
+async def show_settings(request: Request, known: KnownAccount) -> HTMLResponse:
+    """An account's settings and credentials."""
+    return page(
+        request,
+        "account.html",
+        account=known.account,
+        known=known,
+        settings=await accounts.show_account(known),
+        modes=[*map(str, Mode)],
+        targets=[*map(str, Target)],
+        forms={where: CREDENTIALS[where] for where in (PORTAL, *map(str, Target))},
+    )
+
+
+@router.post("/{account}/mode")
+async def set_account_mode(
+    form: Form, known: KnownAccount, installation: Installed, caller: Called
+) -> RedirectResponse:
+    """Set how far synchronisation with a target may go."""
+    body = body_of(accounts.SetMode, note=form.get("note"), target=form.get("target"), mode=form.get("mode"))
+    await accounts.set_mode(known.account, body, caller, installation)
+    return see_other("accounts", known.account, done="mode")
+
+
+@router.post("/{account}/reconciliation-time")
+async def set_time(form: Form, known: KnownAccount, installation: Installed, caller: Called) -> RedirectResponse:
+    """Set when daily reconciliations begin."""
+    body = accounts.SetReconciliationTime.model_validate({"reconcile_at": form.get("reconcile_at", "")})
+    await accounts.set_reconciliation_time(known.account, body, caller, installation)
+    return see_other("accounts", known.account, done="time")
+
+
+@router.post("/{account}/credentials")
+async def store_credentials(form: Form, known: KnownAccount, installation: Installed) -> RedirectResponse:
+    """Store credentials; they are never shown again."""
+    values = {name.removeprefix(_FIELD): text for name, text in form.items() if name.startswith(_FIELD) and text}
+    body = body_of(accounts.Connect, target=form.get("target"), values=values)
+    await accounts.connect_target(body, known, installation)
+    return see_other("accounts", known.account, done="connected")
+
+
+@router.post("/{account}/credentials/removed")
+async def remove_credentials(form: Form, known: KnownAccount, installation: Installed) -> RedirectResponse:
+    """Remove credentials."""
+    await accounts.disconnect_target(body_of(accounts.Disconnect, target=form.get("target")), known, installation)
+    return see_other("accounts", known.account, done="removed")
+
+
+@router.post("/{account}/credentials/check")
+async def check_credentials(
+    request: Request, form: Form, known: KnownAccount, installation: Installed, _: Called
+) -> Response:
+    """Make the cheapest call that a target answers only to this account."""
+    body = body_of(accounts.CheckCredentials, target=form.get("target"))
+    checked = await accounts.check_credentials(body, known, installation)
+    if not checked.ok:
+        sentence = f"{named(checked.target)} does not answer to these credentials: {checked.reason}: {checked.detail}."
+        return page(request, "refused.html", 409, sentence=sentence, account=known.account)
+    return see_other("accounts", known.account, done="checked")

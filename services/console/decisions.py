@@ -1,0 +1,130 @@
+"""What waits for a person: held deletes, what is set aside, and what somebody else keeps changing on a target."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import groupby
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from domain.identity import Target
+from services.api import approvals, issues, reconciliations, status
+from services.api.driver_search import names_of
+from services.api.routing import Called, Installed, KnownAccount
+from services.console.rendering import page, see_other
+from services.console.routing import Form, body_of, new_pages
+
+router = new_pages(prefix="/accounts/{account}")
+
+
+@router.get("/approvals")
+async def show_approvals(request: Request, known: KnownAccount, installation: Installed) -> HTMLResponse:
+    """The sets of held deletes, with names: each is approved or rejected as a whole, and as it was seen."""
+    return page(
+        request, "approvals.html", account=known.account, sets=await approvals.list_held_deletes(known, installation)
+    )
+
+
+@router.post("/approvals")
+async def judge(form: Form, known: KnownAccount, installation: Installed, caller: Called) -> RedirectResponse:
+    """Approve or reject exactly the set that the page showed."""
+    is_approved = form.get("verdict") == "approve"
+    body = body_of(
+        approvals.Judge,
+        note=form.get("note"),
+        target=form.get("target"),
+        digest=form.get("digest"),
+        approve=is_approved,
+    )
+    await approvals.judge_held_deletes(body, known, caller, installation)
+    return see_other("accounts", known.account, "approvals", done="approved" if is_approved else "rejected")
+
+
+@router.get("/issues")
+async def show_issues(
+    request: Request,
+    known: KnownAccount,
+    installation: Installed,
+    target: str = "",
+    reason: str = "",
+    after: str = "",
+) -> HTMLResponse:
+    """The open issues: groups by target and reason, and those of one group by driver."""
+    figures = next(iter(await status.show_status(installation, account=known.account)), None)
+    groups = Counter(
+        {(each.target, why): many for each in figures.targets for why, many in each.parked.items()} if figures else {}
+    )
+    found = await issues.list_issues(
+        installation,
+        account=known.account,
+        target=target or None,  # type: ignore[arg-type]  # checked by the query
+        reason=reason or None,
+        after=after.split("/") if after else None,
+    )
+    of_account = [each for each in found.issues if not each.driver]
+    of_drivers = [each for each in found.issues if each.driver]
+    names = await installation.readers.call(
+        names_of, installation.readers.decider, known.account, [each.driver for each in of_drivers]
+    )
+    return page(
+        request,
+        "issues.html",
+        account=known.account,
+        groups=sorted(groups.items(), key=lambda each: (-each[1], each[0])),
+        total=groups.total(),
+        of_account=of_account,
+        of_drivers=_grouped(of_drivers),
+        names=names,
+        target=target,
+        reason=reason,
+        next="/".join(found.next["after"]) if found.next else "",
+    )
+
+
+def _grouped(found: Iterable[issues.Issue]) -> list[tuple[tuple[str, str], list[issues.Issue]]]:
+    def group(issue: issues.Issue) -> tuple[str, str]:
+        return issue.target, issue.reason
+
+    return [(key, [*members]) for key, members in groupby(sorted(found, key=group), group)]
+
+
+@router.post("/retry")
+async def retry(form: Form, known: KnownAccount, installation: Installed, caller: Called) -> RedirectResponse:
+    """Look again at one driver, a group, or all that are set aside."""
+    body = body_of(
+        issues.RequestRetry,
+        note=form.get("note"),
+        target=form.get("target"),
+        reason=form.get("reason"),
+        driver=form.get("driver"),
+    )
+    await issues.retry_parked(body, known, caller, installation)
+    return see_other("accounts", known.account, "issues", done="retried")
+
+
+@router.get("/drift")
+async def show_drift(
+    request: Request, known: KnownAccount, installation: Installed, target: str = "", after: str = ""
+) -> HTMLResponse:
+    """What the last reconciliation found changed on a target, though we had not changed it."""
+    reports = await reconciliations.list_reconciliations(known, installation, last="1")
+    last = {each.target: each for each in reports if not each.is_refused}
+    chosen = (
+        target if target in list(Target) else next((each for each in last if last[each].drifted), str(Target.DRIVERI))
+    )
+    found = await reconciliations.list_found_drivers(known, installation, target=chosen, after=after)
+    drifted = [each for each in found.drivers if each.drifted]
+    names = await installation.readers.call(
+        names_of, installation.readers.decider, known.account, [each.driver for each in drifted]
+    )
+    return page(
+        request,
+        "drift.html",
+        account=known.account,
+        last=last,
+        chosen=chosen,
+        drifted=drifted,
+        names=names,
+        next=found.next or "",
+        targets=[*map(str, Target)],
+    )

@@ -1,0 +1,109 @@
+"""The drivers of an account, and one driver whole: where it stands on each target, and how that came about."""
+
+from typing import Annotated
+
+from fastapi import Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from domain.identity import Target
+from services.api import driver_details, driver_search, reconciliations, status
+from services.api.issues import RequestRetry, retry_parked
+from services.api.routing import Called, Installed, KnownAccount
+from services.api.schema import to_json
+from services.console.rendering import page, see_other
+from services.console.routing import Form, body_of, new_pages
+
+router = new_pages(prefix="/accounts/{account}/drivers")
+
+_VIEWS = ("timeline", "compact", "json")
+
+
+@router.get("")
+async def show_drivers(
+    request: Request,
+    known: KnownAccount,
+    installation: Installed,
+    find: str = "",
+    target: str = "",
+    state: str = "",
+    reason: str = "",
+    after: str = "",
+) -> HTMLResponse:
+    """The drivers of an account, filtered by the address."""
+    values = {"find": find, "target": target, "state": state, "reason": reason}
+    chosen = Target(target) if target in list(Target) else None
+    figures = next(iter(await status.show_status(installation, account=known.account)), None)
+    if state == "unmanaged":
+        drivers = await status.list_links(known, installation, target=chosen, state=state, after=after)
+        return page(
+            request,
+            "unmanaged.html",
+            account=known.account,
+            drivers=drivers,
+            figures=figures,
+            most=status.MOST_LINKS,
+            **values,
+        )
+    found = await driver_search.list_drivers(
+        known, installation, find=find, target=chosen, state=state, reason=reason, after=after
+    )
+    return page(
+        request,
+        "drivers.html",
+        account=known.account,
+        found=found,
+        figures=figures,
+        states=driver_search.STATES,
+        targets=[*map(str, Target)],
+        after=after,
+        **values,
+    )
+
+
+@router.get("/{driver}")
+async def show_driver_page(
+    request: Request,
+    driver: str,
+    known: KnownAccount,
+    installation: Installed,
+    view: str = "timeline",
+    where: Annotated[str, Query(description="Only what happened there.")] = "",
+) -> HTMLResponse:
+    """One driver, whole."""
+    found = await driver_details.show_driver(driver, known, installation)
+    history = [entry for entry in found.history if where in ("", entry.where)]
+    return page(
+        request,
+        "driver.html",
+        account=known.account,
+        driver=found,
+        history=history,
+        document=to_json(found) if view == "json" else None,
+        view=view if view in _VIEWS else "timeline",
+        views=_VIEWS,
+        where=where,
+        places=["portal", "account", *map(str, Target)],
+        is_on=known.is_on,
+    )
+
+
+@router.post("/{driver}/retry")
+async def retry_driver(
+    driver: str, form: Form, known: KnownAccount, installation: Installed, caller: Called
+) -> RedirectResponse:
+    """Look again at one driver that is set aside."""
+    body = body_of(RequestRetry, note=form.get("note"), driver=driver, target=form.get("target"))
+    await retry_parked(body, known, caller, installation)
+    return see_other("accounts", known.account, "drivers", driver, done="retried")
+
+
+@router.post("/{driver}/reconcile")
+async def reconcile_driver(
+    driver: str, form: Form, known: KnownAccount, installation: Installed, caller: Called
+) -> RedirectResponse:
+    """Look one driver up on a target, and decide."""
+    body = body_of(
+        reconciliations.RequestReconciliation, note=form.get("note"), driver=driver, target=form.get("target")
+    )
+    await reconciliations.request_reconciliation(body, known, caller, installation)
+    return see_other("accounts", known.account, "drivers", driver, done="reconciled")

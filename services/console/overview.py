@@ -1,0 +1,114 @@
+"""The first page, who is there, what is alive, and the files that pages are made with."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from services.api.accounts import list_accounts
+from services.api.installation import Readers
+from services.api.routing import Called, Installed
+from services.api.status import AccountStatus, show_status
+from services.console.rendering import HEADERS, ROOT, page
+from services.console.routing import new_pages
+
+router = new_pages()
+
+_STATIC: Final = {
+    name: (kind, files("services.console").joinpath("static", name).read_bytes())
+    for name, kind in {
+        "console.css": "text/css; charset=utf-8",
+        "console.js": "text/javascript; charset=utf-8",
+        "htmx.min.js": "text/javascript; charset=utf-8",
+        "htmx-sse.min.js": "text/javascript; charset=utf-8",
+        "icon.svg": "image/svg+xml",
+    }.items()
+}
+
+VENDORED: Final = {
+    "htmx.min.js": "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717",
+    "htmx-sse.min.js": "98a46496de0c3605fbffdce9167ba427bdd9553184f83f149c261891a92c0136",
+}
+"""What was taken as it is: `dist/htmx.min.js` of htmx.org 2.0.11, `dist/sse.min.js` of htmx-ext-sse 2.2.4 (npm)."""
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at whether anything was stored."""
+
+_LONGEST = 600.0
+"""Seconds after which a page that listens connects again, so that no connection stays for ever."""
+
+
+@router.get("", include_in_schema=False)
+async def redirect_to_overview() -> RedirectResponse:
+    """The first page."""
+    return RedirectResponse(f"{ROOT}/")
+
+
+@router.get("/")
+async def show_overview(request: Request, caller: Called, installation: Installed) -> HTMLResponse:
+    """How every account stands that the caller may see; each count leads to the list that it counts."""
+    visible = await list_accounts(caller, installation)
+    names = {each.account for each in visible}
+    accounts = [each for each in await show_status(installation, account=None) if each.account in names]
+    known = {each.account for each in accounts}
+    return page(
+        request,
+        "overview.html",
+        accounts=sorted(accounts, key=_urgency),
+        coming=[each for each in visible if each.account not in known],
+        services_down=await installation.readers.call(installation.running.down),
+        worst=sum(_urgency(each)[0] < 0 for each in accounts),
+    )
+
+
+def _urgency(status: AccountStatus) -> tuple[int, str]:
+    """The accounts that need a person come first, then the others by name."""
+    stopped = any(each.outage or each.failure for each in status.targets) or bool(
+        status.portal and status.portal.failure
+    )
+    waits = any(each.held or each.parked for each in status.targets)
+    return (-2 if stopped else -1 if waits else 0, status.account)
+
+
+@router.get("/changes")
+async def stream_changes(request: Request, installation: Installed) -> StreamingResponse:
+    """Say, as Server-Sent Events, whenever anything was stored: a page then asks for its figures again."""
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, "this is a stream of Server-Sent Events")
+    lines = _changes(request, installation.readers)
+    return StreamingResponse(lines, media_type="text/event-stream", headers=dict(HEADERS) | {"x-accel-buffering": "no"})
+
+
+async def _changes(request: Request, readers: Readers) -> AsyncIterator[str]:
+    seen = await readers.call(_ends, readers)
+    yield "retry: 2000\n\n"
+    for _ in range(int(_LONGEST / _LOOK_EVERY)):
+        if await request.is_disconnected():
+            return
+        if (now := await readers.call(_ends, readers)) != seen:
+            seen = now
+            yield f"event: changed\ndata: {sum(now)}\n\n"
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def _ends(readers: Readers) -> tuple[int, ...]:
+    return tuple(store.log.end() for store in readers.stores.values())
+
+
+@router.get("/static/{name}")
+async def show_file(request: Request, name: str) -> Response:
+    """A style sheet or a script of ours."""
+    if name not in _STATIC:
+        raise HTTPException(404, f"there is no file {name}")
+    kind, content = _STATIC[name]
+    tag = f'"{sha256(content).hexdigest()[:16]}"'
+    headers = {**HEADERS, "cache-control": "no-cache", "etag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)

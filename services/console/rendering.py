@@ -1,0 +1,214 @@
+"""How every page is made: its template, the headers that keep it safe, and how a refusal is shown."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from json import dumps
+from typing import Any, Final, cast
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from domain.account import Account
+from services.api.authentication import CSRF_FIELD, cookie_name
+from services.api.explanation_text import field_name, named
+from services.api.installation import Installation
+from services.api.permissions import PERMISSIONS, Caller
+from services.api.routing import GuardedRoute
+from services.api.schema import to_json
+from services.runtime.context import utc_now
+
+ROOT: Final = "/console"
+"""Where the console is."""
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Nothing but our own files, no inline script or style, and no frame of another site around it."""
+
+HEADERS: Final[Mapping[str, str]] = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+STATE_WORDS: Final[Mapping[str, str]] = {
+    "in_sync": "in sync",
+    "pending": "on its way",
+    "parked": "set aside",
+    "held": "held",
+    "kept": "kept",
+    "ended": "ended",
+    "undecided": "undecided",
+    "unmanaged": "unmanaged",
+}
+"""How a driver can stand on a target, in words for people."""
+
+DONE: Final[Mapping[str, str]] = {
+    "turned-off": "Sync Drivers is off. Nothing is written any more, and nothing was changed.",
+    "applied": "The plan was requested. The reconciliation does exactly what you saw, or nothing.",
+    "approved": "Approved. Exactly these deletes go out now.",
+    "rejected": "Rejected. These drivers stay.",
+    "retried": "Requested. What was set aside is looked at again.",
+    "reconciled": "Requested. A reconciliation reads the whole roster, and then decides.",
+    "mode": "The mode is set.",
+    "time": "The time of daily reconciliations is set.",
+    "allowed": "The account may turn Sync Drivers on now.",
+    "connected": "The credentials are stored. They are never shown again.",
+    "removed": "The credentials are removed.",
+    "checked": "The credentials work: it answered just now.",
+}
+"""What a page says after something was done; only these texts can be named in a link."""
+
+
+def _moment(at: datetime | str | None) -> Markup:
+    if not at:
+        return Markup('<span class="dim">never</span>')
+    moment = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
+    return Markup('<time datetime="{}" title="{}">{} UTC</time>').format(
+        moment.isoformat(), moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S}"
+    )
+
+
+def _ago(at: datetime | None) -> Markup:
+    """How long ago, or in how long; the moment itself is its title."""
+    if at is None:
+        return Markup('<span class="dim">never</span>')
+    seconds = (at - utc_now()).total_seconds()
+    words = _duration(abs(seconds))
+    words = f"in {words}" if seconds > 0 else f"{words} ago"
+    moment = at.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{} UTC" data-relative>{}</time>').format(
+        moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S}", words
+    )
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number} {unit}{'' if number == 1 else 's'}"
+    return f"{int(seconds)} s"
+
+
+def _coded(text: str) -> Markup:
+    """A sentence of ours, with what stands between backticks as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
+def _number(number: int) -> str:
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _plural(number: int, one: str, many: str = "") -> str:
+    return f"{_number(number)} {one if number == 1 else many or one + 's'}"
+
+
+def _pretty(value: object) -> str:
+    return dumps(to_json(value), indent=2, ensure_ascii=False, default=str)
+
+
+def url(*parts: str, **query: str | int | None) -> str:
+    """A path of the console; parts that are empty or None in the query are left out."""
+    asked = {name.rstrip("_"): value for name, value in query.items() if value not in ("", None)}
+    path = "/".join((ROOT, *(quote(part, safe="") for part in parts)))
+    return f"{path}?{urlencode(asked)}" if asked else path
+
+
+_ENVIRONMENT: Final = Environment(
+    loader=PackageLoader("services.console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {
+    "moment": _moment,
+    "ago": _ago,
+    "coded": _coded,
+    "number": _number,
+    "plural": _plural,
+    "pretty": _pretty,
+    "target": named,
+    "field": field_name,
+    "state": lambda state: STATE_WORDS.get(state, state.replace("_", " ")),
+    "words": lambda text: text.replace("_", " "),
+}
+_ENVIRONMENT.globals |= {"url": url}
+
+
+def page(request: Request, template: str, status: int = 200, /, **values: object) -> HTMLResponse:
+    """A page of this template. `may` says whether who looks at it may do what an API route of this name does."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    known: Account | None = getattr(request.state, "account", None)
+
+    def may(route: str) -> bool:
+        held = caller and (caller.principal.roles_on(known) if known else caller.principal.roles_everywhere)
+        return bool(held and held & PERMISSIONS[route].roles)
+
+    shown = {
+        "path": request.url.path,
+        "query": request.url.query,
+        "done": DONE.get(request.query_params.get("done", ""), ""),
+        "person": caller.principal.who if caller else "",
+        "csrf": getattr(request.state, "csrf", ""),
+        "may": may,
+        "account": "",
+        **values,
+    }
+    return HTMLResponse(_ENVIRONMENT.get_template(template).render(**shown), status, HEADERS)
+
+
+def see_other(*parts: str, **query: str | int | None) -> RedirectResponse:
+    """The page to look at after something was done."""
+    headers = {**HEADERS, "content-type": "text/html; charset=utf-8"}
+    return RedirectResponse(url(*parts, **query), HTTPStatus.SEE_OTHER, headers)
+
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(GuardedRoute):
+    """A route whose refusals are pages for browsers, of the same status and with the same sentence as the API's."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - see `APIRoute`
+        super().__init__(path, endpoint, **options | {"name": f"console.{endpoint.__name__}"})
+
+    def get_route_handler(self) -> Handler:
+        """See `GuardedRoute`."""
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                request.state.csrf = await _csrf_of(request)
+                return await handle(request)
+            except Exception as refused:
+                handlers = request.app.exception_handlers
+                refuse = next((handlers[kind] for kind in type(refused).__mro__[:-3] if kind in handlers), None)
+                if refuse is None:
+                    raise
+                answer: Response = await refuse(request, refused)
+                if "text/html" not in request.headers.get("accept", ""):
+                    return answer
+                sentence = str(getattr(refused, "detail", "") or refused)
+                return page(request, "refused.html", answer.status_code, sentence=sentence)
+
+        return handled
+
+
+async def _csrf_of(request: Request) -> str | Markup:
+    """What each form of a page carries, so that no other site can send it; empty where there is no session."""
+    installation = cast("Installation", request.app.state.installation)
+    secret = request.cookies.get(cookie_name(request), "")
+    session = await installation.access.call(installation.access.session, secret) if secret else None
+    return Markup('<input type="hidden" name="{}" value="{}">').format(CSRF_FIELD, session.csrf) if session else ""

@@ -1,0 +1,25 @@
+"""Every page of the console, by the name of its picture in `docs/pictures/console/`."""
+
+PAGES = {
+    "overview": "",
+    "sync": "accounts/acme/sync",
+    "sync-off": "accounts/north/sync",
+    "sync-not-allowed": "accounts/west/sync",
+    "drivers": "accounts/acme/drivers",
+    "drivers-found": "accounts/acme/drivers?find=jane",
+    "driver": "accounts/acme/drivers/1",
+    "driver-set-aside": "accounts/acme/drivers/4",
+    "driver-compact": "accounts/acme/drivers/11?view=compact",
+    "driver-json": "accounts/acme/drivers/10?view=json",
+    "driver-held": "accounts/acme/drivers/15",
+    "unmanaged": "accounts/acme/drivers?state=unmanaged",
+    "plan": "accounts/north/plan",
+    "approvals": "accounts/acme/approvals",
+    "issues": "accounts/acme/issues",
+    "drift": "accounts/acme/drift?target=driveri",
+    "history": "accounts/acme/history",
+    "events": "events?account=acme&type=CreateDecided",
+    "accounts": "accounts",
+    "settings": "accounts/acme",
+    "refused": "accounts/acme/drivers/unknown",
+}

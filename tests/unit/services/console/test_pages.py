@@ -1,0 +1,180 @@
+"""What pages show is what the API says, and what people are called does nothing but stand there."""
+
+import re
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from html import unescape
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+import pytest
+
+from domain.account import Role
+from services.api.authentication import CSRF_FIELD, at_local_socket, at_loopback
+from services.api.permissions import Principal, PrincipalKind
+from services.console.overview import VENDORED
+from services.console.rendering import HEADERS
+from tests.unit.services.api.api_stand import ApiStand
+
+pytestmark = pytest.mark.anyio
+
+AXE = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+"""`axe.min.js` of axe-core 4.14.1, as npm has it."""
+
+PAGES = (
+    "",
+    "accounts",
+    "events?account=acme",
+    *(
+        f"accounts/acme{path}"
+        for path in (
+            "",
+            "/sync",
+            "/drivers",
+            "/drivers?find=jane",
+            "/drivers?state=unmanaged",
+            "/drivers/1",
+            "/drivers/1?view=compact",
+            "/drivers/1?view=json",
+            "/issues",
+            "/approvals",
+            "/drift",
+            "/history",
+        )
+    ),
+)
+
+
+@pytest.fixture
+async def browser(stand: ApiStand) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser of the operator, at the local socket."""
+    transport = httpx.ASGITransport(at_local_socket(stand.app), raise_app_exceptions=False)
+    headers = {"accept": "text/html"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://driverlink/console/", headers=headers) as client:
+        yield client
+
+
+def seen(answer: httpx.Response) -> str:
+    """The text of a page, as a person reads it."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_is_shown_safely(stand: ApiStand, browser: httpx.AsyncClient, path: str) -> None:
+    await stand.set_some_aside()
+    answer = await browser.get(path)
+    assert answer.status_code == 200
+    assert {name: answer.headers[name] for name in HEADERS} == dict(HEADERS)
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert not re.search(r"<[^>]+ (style|on\w+)=", answer.text)
+    assert re.findall(r"(?:src|href)=\"(?:https?:)?//", answer.text) == []
+
+
+async def test_counts_are_those_of_the_api_and_lead_to_what_they_count(
+    stand: ApiStand, browser: httpx.AsyncClient
+) -> None:
+    await stand.set_some_aside()
+    (status,) = (await stand.get("/status")).json()
+    page = (await browser.get("")).text
+    links = re.findall(r'<a class="count [^"]*" href="/console/([^"]+)">([\d ]+)', page)
+    assert len(links) >= 4
+    for link, count in links:
+        rows = (await browser.get(unescape(link))).text.count('<th scope="row">')
+        assert (link, rows) == (link, int(count))
+    driveri = next(each for each in status["targets"] if each["target"] == "driveri")
+    assert f'state=parked">{sum(driveri["parked"].values())}</a>' in page
+
+
+async def test_names_are_shown_as_they_are_written(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+    await stand.set_some_aside()
+    nasty = "<img src=x onerror=alert(1)>"
+    body = {"action": "update", "driver": "1", "profile": {"first_name": nasty, "last_name": "\"'</script>"}}
+    assert (await stand.post("/accounts/acme/drivers", body)).status_code == 200
+    while stand.step():
+        pass
+    for path in ("accounts/acme/drivers", "accounts/acme/drivers/1", "accounts/acme/issues", "accounts/acme/sync"):
+        page = await browser.get(path)
+        assert nasty not in page.text
+        assert nasty in unescape(page.text)
+    hurt = await browser.get("accounts/acme/drivers", params={"find": nasty})
+    assert nasty not in hurt.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("accounts/none/sync", 404), ("accounts/acme/drivers/9", 404), ("events?since=soon", 400)]
+)
+async def test_a_refusal_is_a_page_with_the_sentence_of_the_api(
+    stand: ApiStand, browser: httpx.AsyncClient, path: str, status: int
+) -> None:
+    await stand.set_some_aside()
+    page = await browser.get(path)
+    plain = await browser.get(path, headers={"accept": "*/*"})
+    assert (page.status_code, plain.status_code) == (status, status)
+    assert plain.json()["detail"].replace("`", "") in seen(page).replace(" ;", ";")
+
+
+async def test_a_form_retries_what_is_set_aside(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+    await stand.set_some_aside()
+    sent = await browser.post("accounts/acme/retry", data={"reason": "unkeyed", "note": "asked by phone"})
+    assert (sent.status_code, sent.headers["location"]) == (303, "/console/accounts/acme/issues?done=retried")
+    assert "What was set aside is looked at again" in (await browser.get("accounts/acme/issues?done=retried")).text
+    shown = seen(await browser.get("accounts/acme/history?kind=request"))
+    assert "“asked by phone”" in shown
+
+
+@pytest.mark.parametrize("headers", [{"origin": "http://evil.test"}, {"sec-fetch-site": "cross-site"}])
+async def test_a_form_of_another_site_is_refused(
+    stand: ApiStand, browser: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    await stand.set_some_aside()
+    sent = await browser.post("accounts/acme/sync", data={"on": "false"}, headers=headers)
+    assert sent.status_code == 403
+    assert (await stand.get("/accounts/acme")).json()["sync"] == "on"
+
+
+async def test_a_form_needs_the_token_of_its_session_and_a_page_has_it(stand: ApiStand) -> None:
+    await stand.set_some_aside()
+    jane = Principal(who="jane", kind=PrincipalKind.PERSON, grants={})
+    cookies = {"driverlink-8400": stand.access.open_session(jane)}
+    transport = httpx.ASGITransport(at_loopback(stand.app))
+    address = "http://127.0.0.1:8400/console/accounts/acme/"
+    headers = {"accept": "text/html"}
+    async with httpx.AsyncClient(transport=transport, base_url=address, cookies=cookies, headers=headers) as browser:
+        assert (await browser.post("sync", data={"on": "false"})).status_code == 403
+        page = (await browser.get("sync")).text
+        token = re.search(rf'name="{CSRF_FIELD}" value="([^"]+)"', page)
+        assert token
+        assert (await browser.post("sync", data={CSRF_FIELD: token[1]})).status_code == 303
+    history = (await stand.get("/accounts/acme/history", kind="sync")).json()
+    assert (history["entries"][0]["type"], history["entries"][0]["by"]) == ("SyncTurnedOff", "jane")
+
+
+async def test_who_may_only_look_sees_no_buttons(stand: ApiStand) -> None:
+    await stand.set_some_aside()
+    viewer = Principal(who="eve", kind=PrincipalKind.PERSON, grants={"acme": frozenset({Role.VIEWER})})
+    cookies = {"driverlink-8400": stand.access.open_session(viewer)}
+    transport = httpx.ASGITransport(at_loopback(stand.app))
+    address = "http://127.0.0.1:8400/console/accounts/acme/"
+    async with httpx.AsyncClient(transport=transport, base_url=address, cookies=cookies) as browser:
+        for path in ("sync", "issues", "drivers/1", "history", "../acme"):
+            page = await browser.get(path)
+            assert page.status_code == 200
+            assert re.findall(r'<form [^>]*method="post" action="/console[^"]*"', page.text) == []
+
+
+async def test_credentials_are_never_shown(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+    await stand.set_some_aside()
+    fields = {"target": "motive", "value-api_key": "a-secret-key"}
+    assert (await browser.post("accounts/acme/credentials", data=fields)).status_code == 303
+    assert "a-secret-key" not in (await browser.get("accounts/acme")).text
+
+
+@pytest.mark.parametrize(("name", "digest"), VENDORED.items())
+def test_what_is_taken_from_others_is_as_they_published_it(name: str, digest: str) -> None:
+    assert sha256(files("services.console").joinpath("static", name).read_bytes()).hexdigest() == digest
+
+
+def test_axe_is_as_it_was_published() -> None:
+    axe = Path(__file__).parents[4] / "tests/browser/vendored/axe.min.js"
+    assert sha256(axe.read_bytes()).hexdigest() == AXE
