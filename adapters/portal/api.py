@@ -182,7 +182,7 @@ class _PortalAnswer(_PortalForm):
         return int(code) if code.isdecimal() and len(code) == len("400") else httpx.codes.BAD_REQUEST
 
 
-class Session(_PortalForm):
+class _Session(_PortalForm):
     """What a login gives."""
 
     token: Text = Field(min_length=1, repr=False)
@@ -305,7 +305,7 @@ class _PortalClient:
     async def _log_in(self) -> Token:
         stated = {"username": self._access.username, "app_token": self._access.app_token}
         reply = await self._sender.send(Call(path="/v2/userauth/login", params=stated))
-        session = _validated(Session, _answer_of(reply).data)
+        session = _validated(_Session, _answer_of(reply).data)
         return Token(secret=checked(session.token), renew_at=math.inf, ends_at=math.inf)
 
 

@@ -69,7 +69,7 @@ class RemoveAccount(RequestBody):
     note: Note = ""
 
 
-class AccountEntry(RequestBody):
+class StatedAccount(RequestBody):
     """What one account has to be like; what is left out stays, or is as in new accounts: Pro, and only observed."""
 
     account: NewAccountId
@@ -85,7 +85,7 @@ MOST_ENTRIES = 20_000
 
 
 class ApplyAccounts(RequestBody):
-    """Accounts as they have to be, each an `AccountEntry`; others stay. `dry_run`: only say what would change."""
+    """Accounts as they have to be, each an `StatedAccount`; others stay. `dry_run`: only say what would change."""
 
     accounts: tuple[dict[str, Any], ...] = Field(max_length=MOST_ENTRIES)
     dry_run: bool = False
@@ -429,7 +429,7 @@ async def _applied(body: ApplyAccounts, by: Asker, installation: Installation) -
     )
 
 
-Indexed = tuple[int, AccountEntry]
+Indexed = tuple[int, StatedAccount]
 """An entry with its place in the request."""
 
 
@@ -440,7 +440,7 @@ def _parse(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Indexed], dict[in
     for index, each in enumerate(entries):
         name = str(each.get("account", ""))[:64]
         try:
-            entry = AccountEntry.model_validate(each)
+            entry = StatedAccount.model_validate(each)
         except ValidationError as wrong:
             error = in_one_line(field_errors(wrong.errors()))
         else:

@@ -52,7 +52,7 @@ REASONS: tuple[str, ...] = (
 _OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, ScanFailureRow, UnreadableRow, ReconciliationRow)
 
 
-class Problem(StrEnum):
+class IssueKind(StrEnum):
     """What is wrong.
 
     No calls are made to a target; its roster, a record of it or the Portal's list cannot be read; another writer keeps
@@ -76,7 +76,7 @@ class Issue(ResponseBody):
 
     account: str
     target: str
-    problem: Problem
+    problem: IssueKind
     driver: str
     reason: str
     since: Moment
@@ -159,7 +159,7 @@ def _of_portal(intake: Store, place: Place) -> Iterator[Issue]:
             reason, _, detail = row.failure.partition(": ")
             if reason not in list(Reason):
                 reason, detail = _NOT_BELIEVED, row.failure
-            yield _of_place(place, Problem.PORTAL, reason, row.failing_since, detail)
+            yield _of_place(place, IssueKind.PORTAL, reason, row.failing_since, detail)
     where: Where = {"account": place.account, "state": HELD}
     if drivers := intake.count(ReKeyingRow, where)[()]:
         (first,) = intake.least(ReKeyingRow, "at", where, by=["account"]).values()
@@ -167,24 +167,24 @@ def _of_portal(intake: Store, place: Place) -> Iterator[Issue]:
             f"it would give other identifiers to {drivers} drivers, who stay as they are until a person decides: "
             f"`driverlink rekeyings list {place.account}`"
         )
-        yield _of_place(place, Problem.PORTAL, _REKEYING, str(first), detail)
+        yield _of_place(place, IssueKind.PORTAL, _REKEYING, str(first), detail)
 
 
 def _of_target(decider: Store, place: Place) -> Iterator[Issue]:
     where = {"account": place.account, "target": place.target}
     outages = decider.select(OutageRow, where)
     for outage in outages:
-        yield _of_place(place, Problem.BREAKER, outage.reason, outage.at, outage.detail)
+        yield _of_place(place, IssueKind.BREAKER, outage.reason, outage.at, outage.detail)
     # While the breaker is open, that is why the roster is not read.
     for scan in decider.select(ScanFailureRow, where) if not outages else ():
         reason, _, detail = scan.failure.partition(": ")
-        yield _of_place(place, Problem.ROSTER, reason, scan.at, detail)
+        yield _of_place(place, IssueKind.ROSTER, reason, scan.at, detail)
     for row in decider.select(UnreadableRow, where):
         yield from _of_unreadable(row, place)
     for reconciled in decider.select(ReconciliationRow, where):
         if reconciled.at_odds:
             fields = (f"{field_name(field)} of {drivers}" for field, drivers in sorted(reconciled.at_odds.items()))
-            yield _of_place(place, Problem.AT_ODDS, _AT_ODDS, reconciled.at, ", ".join(fields))
+            yield _of_place(place, IssueKind.AT_ODDS, _AT_ODDS, reconciled.at, ", ".join(fields))
 
 
 def _of_unreadable(row: UnreadableRow, place: Place) -> Iterator[Issue]:
@@ -201,15 +201,15 @@ def _of_unreadable(row: UnreadableRow, place: Place) -> Iterator[Issue]:
             f"{whose} ({record['place']}) has an unknown form in {record['fields'] or 'all of it'}: {follows}; "
             f"enter it again in {name} or ask {name}'s support; the next scan that can read it ends this"
         )
-        issue = _of_place(place, Problem.RECORD, _UNREADABLE, row.at, detail)
+        issue = _of_place(place, IssueKind.RECORD, _UNREADABLE, row.at, detail)
         yield issue.model_copy(update={"key": record["key"], "place": record["place"]})
     others = row.total - len(row.records)
     if others > 0:
         detail = f"{others} more records of the roster cannot be read: ask {name}'s support what the list shows"
-        yield _of_place(place, Problem.RECORD, _UNREADABLE, row.at, detail)
+        yield _of_place(place, IssueKind.RECORD, _UNREADABLE, row.at, detail)
 
 
-def _of_place(place: Place, problem: Problem, reason: str, since: str, detail: str) -> Issue:
+def _of_place(place: Place, problem: IssueKind, reason: str, since: str, detail: str) -> Issue:
     """An issue of the whole account there."""
     return Issue(
         account=place.account,
@@ -237,7 +237,7 @@ def _of_drivers(decider: Store, behind: Place, wanted: IssueFilter, limit: int) 
             yield Issue(
                 account=account,
                 target=str(target),
-                problem=Problem.PARKED,
+                problem=IssueKind.PARKED,
                 driver=driver,
                 reason=parked_for(link),
                 since=link.parked.at,

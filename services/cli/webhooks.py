@@ -12,14 +12,14 @@ from services.cli.printing import moment, out, print_json, print_note, print_tab
 webhook = typer.Typer(no_args_is_help=True)
 
 
-class Sender(StrEnum):
+class SenderName(StrEnum):
     """Who pushes to us."""
 
     PORTAL = "portal"
     MOTIVE = "motive"
 
 
-SenderArgument = Annotated[Sender, typer.Argument(help="Who pushes.")]
+SenderArgument = Annotated[SenderName, typer.Argument(help="Who pushes.")]
 SecretFile = Annotated[
     Path | None,
     typer.Option(exists=True, dir_okay=False, help="A file with the secret that Motive shows; else one is made."),
@@ -53,7 +53,7 @@ def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOpti
 @webhook.command()
 def create(
     account: AccountArgument,
-    sender: SenderArgument = Sender.PORTAL,
+    sender: SenderArgument = SenderName.PORTAL,
     *,
     secret_file: SecretFile = None,
     data: DataOption = None,
@@ -72,7 +72,7 @@ def create(
 @webhook.command()
 def rotate(
     account: AccountArgument,
-    sender: SenderArgument = Sender.PORTAL,
+    sender: SenderArgument = SenderName.PORTAL,
     *,
     secret_file: SecretFile = None,
     at_once: Annotated[bool, typer.Option("--at-once", help="End the former secret now, as after a leak.")] = False,
@@ -91,7 +91,7 @@ def rotate(
 
 
 @webhook.command()
-def revoke(account: AccountArgument, sender: SenderArgument = Sender.PORTAL, data: DataOption = None) -> None:
+def revoke(account: AccountArgument, sender: SenderArgument = SenderName.PORTAL, data: DataOption = None) -> None:
     """Revoke the secrets of a sender: what it pushes is refused from now on.
 
     Examples:

@@ -107,7 +107,7 @@ Result = Answer | Withdrawn | OutcomeUnknown | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class TargetCaller:
     """Makes the calls of an attempt. `may_repeat` says whether its delivery is still due."""
 
     target: Target

@@ -12,7 +12,7 @@ from domain.identity import AccountId, Key
 from domain.ports import TargetDrivers
 from domain.store import StoreConflict
 from services.projector.breaker import Breakers, Probing
-from services.projector.calls import Attempt, Caller, OutcomeUnknown, Pause, Result
+from services.projector.calls import Attempt, OutcomeUnknown, Pause, Result, TargetCaller
 from services.projector.deliveries import Deliveries
 from services.projector.hints import Hints
 from services.projector.read_models import Driver
@@ -186,5 +186,5 @@ class ProjectorApp:
         async def may_repeat(attempt: Attempt) -> bool:
             return await self.service.call(self._deliveries.is_due, attempt)
 
-        caller = Caller(target=self._target, drivers=drivers, pause=self._pause, may_repeat=may_repeat)
+        caller = TargetCaller(target=self._target, drivers=drivers, pause=self._pause, may_repeat=may_repeat)
         return await caller.make(attempt)

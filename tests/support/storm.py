@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from services.api.issues import Problem
+from services.api.issues import IssueKind
 from services.sandbox.comparison import Comparison, TargetsState, compare, untouched
 from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage, sandboxes
 from services.sandbox.story import Announcement, Fleet
@@ -30,7 +30,7 @@ _CALM_STEP: Final = timedelta(hours=7)
 _CALM_ROUNDS: Final = 8
 """After the storm: this many times it is this much later, until all is quiet; longer than the longest wait in all."""
 
-_ENDED_BY_TIME: Final = (Problem.BREAKER, Problem.ROSTER, Problem.RECORD)
+_ENDED_BY_TIME: Final = (IssueKind.BREAKER, IssueKind.ROSTER, IssueKind.RECORD)
 """The problems that end at the next probe or scan, once a target answers well again."""
 
 _SECONDS_A_ROUND: Final = 30.0

@@ -9,7 +9,7 @@ from domain.identity import PortalDriverId, Target
 from domain.matching import UnreadableRecord
 from domain.store import Unit
 from services.api import issues
-from services.api.issues import Issue, IssueFilter, Place, Problem, count_parked, open_issues
+from services.api.issues import Issue, IssueFilter, IssueKind, Place, count_parked, open_issues
 from services.api.schema import to_json
 from services.intake.read_models import ReKeyingRow
 from services.projector.scans import MOST_UNREADABLE_REPORTED
@@ -70,7 +70,7 @@ def test_an_issue_says_since_when_and_what_a_person_has_to_know(troubled: Fleet)
     assert issue == Issue(
         account="acme",
         target="motive",
-        problem=Problem.PARKED,
+        problem=IssueKind.PARKED,
         driver="6",
         reason="taken_elsewhere",
         since=link.parked.at,
@@ -105,7 +105,7 @@ def test_a_roster_that_cannot_be_read_concerns_the_whole_account(fleet: Fleet) -
     fleet.turn_on()
     fleet.fail_scan(MOTIVE, Unavailable(reason=Reason.DOWN, detail="answered 503"))
     (issue,) = listed(fleet)
-    assert (issue.problem, issue.driver, issue.detail) == (Problem.ROSTER, "", "answered 503")
+    assert (issue.problem, issue.driver, issue.detail) == (IssueKind.ROSTER, "", "answered 503")
     assert [len(listed(fleet, IssueFilter(reason=reason))) for reason in ("down", "limited")] == [1, 0]
     fleet.scan(MOTIVE)
     assert listed(fleet) == []
@@ -120,7 +120,7 @@ def test_an_open_breaker_is_one_problem_though_the_roster_cannot_be_read_either(
         Issue(
             account="acme",
             target="motive",
-            problem=Problem.BREAKER,
+            problem=IssueKind.BREAKER,
             driver="",
             reason="credentials",
             since=opened,
@@ -184,7 +184,7 @@ def test_a_record_that_a_scan_cannot_read_is_an_issue_until_one_reads_it_well(fl
     fleet.start("1")
     fleet.scan(MOTIVE, unreadable=[SHOWN, LEFT_OUT])
     shown, left_out = listed(fleet, IssueFilter(account=ACME, target=MOTIVE, reason="unreadable"))
-    assert (shown.account, shown.target, shown.problem, shown.driver) == (ACME, "motive", Problem.RECORD, "")
+    assert (shown.account, shown.target, shown.problem, shown.driver) == (ACME, "motive", IssueKind.RECORD, "")
     assert (shown.key, shown.place) == ("418", "page 2, users.17")
     assert shown.detail == (
         "the record of 418 (page 2, users.17) has an unknown form in email, phone: these fields count as not shown; "

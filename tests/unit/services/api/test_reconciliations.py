@@ -7,7 +7,7 @@ import pytest
 from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.reconciliation import next_reconciliation
-from services.api.issues import IssueFilter, Problem, open_issues
+from services.api.issues import IssueFilter, IssueKind, open_issues
 from services.api.reconciliations import (
     FoundDriver,
     ReconciliationReport,
@@ -116,7 +116,7 @@ def test_a_field_that_drifts_in_two_reconciliations_in_a_row_is_at_odds_until_it
     assert (newest.drifted, newest.at_odds) == ({"first_name": 1, "last_name": 1}, {"first_name": 1})
     assert next((each.driver, [*each.at_odds]) for each in found(drifting)) == ("1", ["first_name"])
     (issue, parked) = open_issues(drifting.decider, drifting.intake, IssueFilter(target=DRIVERI), None, 100)
-    assert (issue.problem, issue.reason, issue.since, issue.driver) == (Problem.AT_ODDS, "at_odds", newest.at, "")
+    assert (issue.problem, issue.reason, issue.since, issue.driver) == (IssueKind.AT_ODDS, "at_odds", newest.at, "")
     assert (issue.detail, parked.driver) == ("first name of 1", "4")
     reconciliation(drifting)
     assert reports(drifting)[0].at_odds == {}
@@ -150,7 +150,7 @@ def test_a_portal_that_cannot_be_read_is_an_issue_until_it_is_disconnected(
     reader = ListReader(service, fleet.clock, every=300.0, most_asked=1000)
     reader.fail(ACME, failure)
     (issue,) = open_issues(fleet.decider, fleet.intake, IssueFilter(account=ACME), None, 100)
-    assert (issue.target, issue.problem, issue.reason, issue.detail) == ("portal", Problem.PORTAL, reason, detail)
+    assert (issue.target, issue.problem, issue.reason, issue.detail) == ("portal", IssueKind.PORTAL, reason, detail)
     assert open_issues(fleet.decider, fleet.intake, IssueFilter(target="portal", reason=reason), None, 100) == [issue]
     assert open_issues(fleet.decider, fleet.intake, IssueFilter(target=MOTIVE), None, 100) == []
     forget(fleet.intake, ACME)
