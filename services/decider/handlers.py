@@ -43,8 +43,8 @@ from services.decider.read_models import (
 )
 from services.decider.rosters import RosterChanges, looks_at_claimants, project_outages, project_scans
 from services.runtime.context import Assignment, Clock
-from services.runtime.isolation import Backoff
 from services.runtime.read_models import kept_rows, projected, to_unit
+from services.runtime.service import Backoff
 
 Work = TypeVar("Work", Look, RunningReconciliation, RetryRow)
 

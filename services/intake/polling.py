@@ -31,8 +31,7 @@ from domain.store import Position, Store, StoreConflict, StoreFailed, Unit, Wher
 from services.intake.handlers import OF_A_READING, Intake, ReKeyings, SnapshotRefused, Taken
 from services.intake.read_models import KnownDriver, ReadingRow, ShownDriver
 from services.runtime.context import Clock
-from services.runtime.isolation import Troubles, own_trouble, unexpected_failure
-from services.runtime.service import LeaderLock, Notifier, Service
+from services.runtime.service import LeaderLock, Notifier, Service, Troubles, own_trouble, unexpected_failure
 
 MOST_LINES: Final = 150_000
 """Lines that a list may have, or twice as many as there are drivers known, where that is more."""

@@ -52,8 +52,7 @@ from services.projector.read_models import (
     breaker_after,
 )
 from services.runtime.context import Assignment, Clock
-from services.runtime.isolation import own_trouble, stored_anyhow, unexpected_failure
-from services.runtime.service import Service
+from services.runtime.service import Service, own_trouble, stored_anyhow, unexpected_failure
 
 MOST_REFUSED: Final = 1000
 """Drivers of an account that are remembered as refused; of those beyond, each refusal opens the breaker again."""

@@ -9,29 +9,40 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, zip_longest
 from math import inf
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from domain.account import Account, Mode, ReconciliationRequested
-from domain.driver_link import DeleteDecided
-from domain.failures import MOST_TRIES, Reason, Rejected
-from domain.identity import AccountId, Target
-from domain.ports import TargetDrivers
+from domain.driver_link import DeleteDecided, RenameDecided
+from domain.failures import CLASSES, MOST_TRIES, CallFailure, FailureClass, Park, Reason, Rejected, Retry, after_failure
+from domain.identity import AccountId, Key, Target, delivery_stream, link_stream
+from domain.matching import ObservedDriver
+from domain.outcomes import CallAnswered, Outcome
+from domain.ports import Done, Exists, Missing, TargetDrivers
 from domain.store import FILLED, Event, Store, StoreConflict, StoreFailed, Unit
 from services.accounts.handlers import accounts_of, keep_accounts
-from services.projector.breaker import Breakers
-from services.projector.calls import Attempt, Connected, Result
-from services.projector.outcomes import Outcomes
-from services.projector.projections import project_decisions
-from services.projector.read_models import FIRST_OF_ALL, DeliveryRow, Driver, LookUp, at_once
-from services.projector.turns import RESERVED_SLOTS, Turns, fill_slots
+from services.projector.breaker import Breakers, EndedCall
+from services.projector.calls import Attempt, Connected, OutcomeUnknown, Result, Withdrawn, failure_of
+from services.projector.read_models import (
+    FIRST_OF_ALL,
+    DeliveryRow,
+    Driver,
+    LookUp,
+    at_once,
+    project_decisions,
+    project_roster,
+    reported,
+)
+from services.projector.roster import Freshness
 from services.runtime.context import Assignment, Clock
-from services.runtime.isolation import own_trouble
-from services.runtime.read_models import kept_rows, to_unit
+from services.runtime.read_models import kept_rows, projected, to_unit
+from services.runtime.service import own_trouble
+
+T = TypeVar("T")
 
 MOST_CALLS = 256
 """Calls under way at a time, over all accounts."""
@@ -74,6 +85,190 @@ def state_of(row: DeliveryRow, account: Account, target: Target) -> DeliveryStat
     is_delete = delivery.fact == DeleteDecided.TOPIC and delivery.key is not None
     is_allowed = mode is Mode.FULL or (mode is Mode.UPSERT and not is_delete)
     return DeliveryState.DUE if is_allowed else DeliveryState.VOID
+
+
+RESERVED_SLOTS: Final = 4
+"""Slots for accounts without a call under way, one each: no account's first load delays another account's change."""
+
+
+class Turns:
+    """The accounts with deliveries that are due now, in turn, and those whose first one is due at a later moment.
+
+    It may name an account that has none any more, but leaves out none that has some: each commit of a delivery that is
+    due adds its account. So a look at what is due asks for a few accounts, however many there are. Moments are texts
+    that sort as they follow each other.
+    """
+
+    def __init__(self) -> None:
+        self._ready: dict[AccountId, None] = {}
+        self._later: dict[AccountId, str] = {}
+        self._earliest = ""
+
+    def add(self, account: AccountId, due: str, now: str) -> None:
+        """A delivery of this account is due from this moment on."""
+        if account in self._ready:
+            return
+        if due <= now:
+            self._later.pop(account, None)
+            self._ready[account] = None
+        elif due < self._later.get(account, "~"):
+            self._later[account] = due
+            self._earliest = min(self._earliest or due, due)
+
+    def is_ready(self, account: AccountId) -> bool:
+        """Whether this account has deliveries that are due."""
+        return account in self._ready
+
+    def ready(self, now: str) -> Collection[AccountId]:
+        """The accounts with deliveries that are due, those that were served last at the end."""
+        if self._earliest and self._earliest <= now:
+            for account in [account for account, due in self._later.items() if due <= now]:
+                del self._later[account]
+                self._ready[account] = None
+            self._earliest = min(self._later.values(), default="")
+        return self._ready.keys()
+
+    def next_moment(self) -> str:
+        """When the next account has a delivery that is due, that has none now; empty where there is none."""
+        return self._earliest
+
+    def served(self, account: AccountId) -> None:
+        """A delivery of this account is started: it comes behind all others."""
+        if account in self._ready:
+            del self._ready[account]
+            self._ready[account] = None
+
+    def rests(self, account: AccountId, due: str) -> None:
+        """Nothing more of this account is due before this moment; empty where nothing is."""
+        self._ready.pop(account, None)
+        if due:
+            self._later[account] = due
+            self._earliest = min(self._earliest or due, due)
+
+
+def fill_slots(waiting: Mapping[AccountId, Sequence[T]], slots: int, busy: Collection[AccountId]) -> list[T]:
+    """What to start in these slots: of each account in turn the first, then the second, and so on.
+
+    `busy` are the accounts that have calls under way.
+    """
+    first = [queue[0] for account, queue in waiting.items() if queue and account not in busy][:slots]
+    rest = [queue[account not in busy :] for account, queue in waiting.items()]
+    others = (each for each in chain.from_iterable(zip_longest(*rest)) if each is not None)
+    return first + [each for _, each in zip(range(slots - len(first) - RESERVED_SLOTS), others, strict=False)]
+
+
+class Outcomes:
+    """What follows from the results of one target's attempts."""
+
+    def __init__(self, store: Store, target: Target, clock: Clock, breakers: Breakers, freshness: Freshness) -> None:
+        self._store = store
+        self._target = target
+        self._clock = clock
+        self._breakers = breakers
+        self._freshness = freshness
+
+    def add(self, unit: Unit, results: Sequence[tuple[Attempt, Result]]) -> None:
+        """Put into the unit what follows from these results, apart from those that are stored already.
+
+        It has to be committed by `Breakers.commit`.
+        """
+        if not results:
+            return
+        known = self._store.among(DeliveryRow, DeliveryRow.KEY, [attempt.driver for attempt, _ in results])
+        rows, ended = {row.place: row for row in known}, list[EndedCall]()
+        for attempt, result in results:
+            row = rows.get(attempt.driver)
+            # A commit can have worked without our hearing so: what does not count as started any more is stored.
+            if row is None or row.started != attempt.delivery.decision:
+                continue
+            (account, driver), failure = attempt.driver, failure_of(result)
+            if not isinstance(result, Withdrawn):
+                ended.append(EndedCall(account=account, subject=driver, failure=failure, is_delivery=True))
+            if failure is None:
+                row, outcome = self._end(row, attempt, result)
+            else:
+                is_unknown = isinstance(result, OutcomeUnknown) or CLASSES[failure.reason] is FailureClass.UNKNOWN
+                row, outcome = self._fail(row, attempt, failure, is_unknown=is_unknown)
+            if outcome is not None:
+                unit.events.append(outcome)
+                row = reported(row, outcome)
+            unit.keep([row])
+        unit.add(projected(self._store, project_roster, [(0, event) for event in unit.events]))
+        self._breakers.record(unit, ended)
+        self._freshness.note(unit.events)
+
+    def _end(self, row: DeliveryRow, attempt: Attempt, result: Result) -> tuple[DeliveryRow, CallAnswered | None]:
+        """The outcome of an attempt that did not fail; None: what was started had no effect, and is not due."""
+        if result is None:
+            return replace(row, started=0, started_body={}, due=FIRST_OF_ALL if row.body else ""), None
+        row, delivery = replace(row, started=0, started_body={}, due="", tries=0), attempt.delivery
+        match result:
+            case Done(seen=seen, is_shown=is_shown):
+                is_rename = delivery.fact == RenameDecided.TOPIC and delivery.key != seen.key
+                left = delivery.key if is_rename else None
+                return row, self._answered(row, attempt, Outcome.CONFIRMED, seen, left=left, is_shown=is_shown)
+            case Exists(seen=seen):
+                return row, self._answered(row, attempt, Outcome.EXISTS, seen)
+            case Missing(key=key):
+                return row, self._answered(row, attempt, Outcome.MISSING, left=key)
+            case _:
+                return row, self._answered(row, attempt, Outcome.CONFIRMED)
+
+    def _fail(
+        self, row: DeliveryRow, attempt: Attempt, failure: CallFailure, *, is_unknown: bool
+    ) -> tuple[DeliveryRow, CallAnswered | None]:
+        """Try again later, or give up; only the first failure in a row is reported, and a rate limit never is.
+
+        `is_unknown`: the call may have taken effect, so it still counts as started and is read back, even later.
+        """
+        (account, driver), tries = attempt.driver, row.tries
+        if not is_unknown:
+            row = replace(row, started=0, started_body={})
+        is_alone = self._breakers.is_alone(account, driver, failure)
+        if is_alone:
+            detail = f"refused for this driver only, while other calls are answered: {failure.detail}"
+            failure = replace(failure, detail=detail)
+        match after_failure(failure, tries, link_stream(account, self._target, driver), is_alone=is_alone):
+            case Park(detail=detail):
+                row = replace(row, due="", tries=MOST_TRIES if row.started else 0)
+                return row, self._answered(row, attempt, Outcome.REFUSED, reason=failure.reason, detail=detail)
+            case Retry(after=after, tries=following):
+                moment = (self._clock() + timedelta(seconds=after)).isoformat()
+                row = replace(row, due=moment, tries=following)
+        if tries or CLASSES[failure.reason] is FailureClass.RATE_LIMITED:
+            return row, None
+        return row, self._answered(row, attempt, Outcome.DEFERRED, reason=failure.reason, detail=failure.detail)
+
+    def _answered(
+        self,
+        row: DeliveryRow,
+        attempt: Attempt,
+        outcome: Outcome,
+        seen: ObservedDriver | None = None,
+        *,
+        left: Key | None = None,
+        is_shown: bool = True,
+        reason: str = "",
+        detail: str = "",
+    ) -> CallAnswered:
+        account, driver = attempt.driver
+        return CallAnswered(
+            originator_id=delivery_stream(account, self._target, driver),
+            originator_version=row.reports + 1,
+            at=self._clock(),
+            account=account,
+            target=str(self._target),
+            driver=driver,
+            decision=attempt.delivery.decision,
+            outcome=str(outcome),
+            key=seen.key if seen else None,
+            active=seen.active if seen else False,
+            profile=dict(seen.profile) if seen else {},
+            left=left,
+            reason=str(reason),
+            detail=detail,
+            is_shown=is_shown,
+        )
 
 
 class Deliveries:

@@ -32,8 +32,7 @@ from services.projector.read_models import Hint, LookUp
 from services.projector.roster import LookUps, look_up
 from services.projector.scans import ListNotWhole, RosterScan, RosterWithoutEnd, Scanner, Scans
 from services.runtime.context import Clock
-from services.runtime.isolation import own_trouble, stored_anyhow, unexpected_failure
-from services.runtime.service import Notifier, Service, notified
+from services.runtime.service import Notifier, Service, notified, own_trouble, stored_anyhow, unexpected_failure
 
 MOST_SCANS: Final = 4
 """Rosters that are read at a time, over all accounts; one of an account."""

@@ -8,8 +8,7 @@ import structlog
 
 from domain.store import Misconfigured, Position, Record, Store, StoreFailed, Unit
 from services.runtime.consumer import BATCH
-from services.runtime.isolation import Troubles
-from services.runtime.service import LeaderLock, Worker
+from services.runtime.service import LeaderLock, Troubles, Worker
 
 REST = 1.0
 """Seconds after which we look for something to send, or whether we have the leader lock, though nothing woke us."""

@@ -36,10 +36,9 @@ from services.intake.pushing import Pushes
 from services.projector import read_models as projector
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Connected, Connecting, Pause
-from services.projector.deliveries import Deliveries
+from services.projector.deliveries import Deliveries, Outcomes
 from services.projector.hints import Hints
-from services.projector.outcomes import Outcomes
-from services.projector.projections import read_models_of
+from services.projector.read_models import read_models_of
 from services.projector.roster import Freshness, LookUps
 from services.projector.scanning import Scanning
 from services.projector.scans import Scans

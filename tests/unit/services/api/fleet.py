@@ -38,7 +38,7 @@ from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
 from services.projector.breaker import Breakers
 from services.projector.calls import Attempt, Withdrawn
-from services.projector.outcomes import Outcomes
+from services.projector.deliveries import Outcomes
 from services.projector.read_models import DeliveryRow, to_delivery
 from services.projector.roster import Freshness
 from services.projector.scans import RosterScan, Scans

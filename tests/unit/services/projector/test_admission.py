@@ -7,7 +7,7 @@ from domain.failures import Reason, Rejected
 from domain.identity import AccountId, Target
 from domain.ports import TargetDrivers
 from services.projector.calls import Connected
-from services.projector.turns import RESERVED_SLOTS, fill_slots
+from services.projector.deliveries import RESERVED_SLOTS, fill_slots
 from tests.support.target_twin import TargetTwin
 
 LARGE, SMALL, OTHER = AccountId("large"), AccountId("small"), AccountId("other")

@@ -19,8 +19,8 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver
 from domain.outcomes import CallAnswered
 from domain.store import FILLED
+from services.projector.deliveries import RESERVED_SLOTS
 from services.projector.read_models import DeliveryRow
-from services.projector.turns import RESERVED_SLOTS
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.unit.services.projector.conftest import SECOND
 from tests.unit.services.projector.sayings import JANE, answered, effects, reported, say, waiting

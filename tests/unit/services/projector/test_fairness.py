@@ -7,9 +7,8 @@ from datetime import timedelta
 from domain.driver_link import CreateDecided
 from domain.identity import AccountId, Target
 from domain.store import FILLED, Unit
-from services.projector.deliveries import MOST_ACCOUNTS
+from services.projector.deliveries import MOST_ACCOUNTS, RESERVED_SLOTS
 from services.projector.read_models import DeliveryRow, Driver
-from services.projector.turns import RESERVED_SLOTS
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.conftest import SECOND

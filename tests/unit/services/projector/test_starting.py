@@ -11,9 +11,8 @@ from domain.identity import AccountId, Target
 from domain.store import FILLED, Store, StoreConflict, Unit
 from services.accounts.handlers import AccountRow
 from services.projector.calls import Attempt
-from services.projector.deliveries import MOST_CALLS
+from services.projector.deliveries import MOST_CALLS, RESERVED_SLOTS
 from services.projector.read_models import BreakerRow, DeliveryRow, RosterRow
-from services.projector.turns import RESERVED_SLOTS
 from services.wiring.registry import SERVICES
 from tests.support.stepped_services import ACME, SteppedServices, both_targets
 from tests.unit.services.projector.conftest import SECOND

@@ -1,7 +1,7 @@
 """Whose turn it is, however many accounts there are."""
 
 from domain.identity import AccountId
-from services.projector.turns import Turns
+from services.projector.deliveries import Turns
 
 A, B, C = AccountId("a"), AccountId("b"), AccountId("c")
 
