@@ -38,6 +38,7 @@ from services.wiring.settings import (
     FolderSettings,
     KafkaSettings,
     PortalSettings,
+    SignInSettings,
     TargetSettings,
 )
 
@@ -61,6 +62,7 @@ _SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "Commands, in both shapes": ApiSettings,
     "Embedded": FolderSettings,
     "Kafka, in the distributed shape": KafkaSettings,
+    "Signing in, in the distributed shape": SignInSettings,
     "Distributed": DistributedSettings,
 }
 

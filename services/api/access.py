@@ -19,6 +19,7 @@ from services.runtime.service import P, T, Worker
 
 SESSION_LASTS = timedelta(hours=12)
 LINK_LASTS = timedelta(minutes=15)
+LOGIN_LASTS = timedelta(minutes=10)
 _USE_KEPT_EVERY = timedelta(minutes=1)
 _KEY = "dlk"
 """How each API key begins, so that scanners for leaked secrets know it."""
@@ -79,7 +80,25 @@ class SignInLink(Row):
     expires: str
 
 
-ACCESS_ROWS: tuple[type[Row], ...] = (ApiKeyRow, KeyUse, SessionRow, SignInLink)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginAttempt(Row):
+    """Somebody who is at the provider. `state` and `browser` are digests of what comes back with them.
+
+    `verifier` and `nonce` prove to the provider and to us that it is the same attempt; `next` is where they want to.
+    """
+
+    TABLE: ClassVar[str] = "login_attempts"
+    KEY: ClassVar[tuple[str, ...]] = ("state",)
+
+    state: str
+    browser: str
+    verifier: str
+    nonce: str
+    next: str
+    expires: str
+
+
+ACCESS_ROWS: tuple[type[Row], ...] = (ApiKeyRow, KeyUse, SessionRow, SignInLink, LoginAttempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +189,34 @@ class Access:
         unit.remove(SignInLink, {"link": link})
         is_first = self._store.commit(unit)
         return bool(rows) and is_first and datetime.fromisoformat(rows[0].expires) > self._clock()
+
+    def begin_login(self, next: str) -> tuple[LoginAttempt, str, str]:  # noqa: A002 - as it is called on the web
+        """Somebody goes to the provider: the attempt, its state, and the secret of their browser's cookie."""
+        state, browser, unit, now = token_urlsafe(32), token_urlsafe(32), Unit(), self._clock()
+        for row in self._store.select(LoginAttempt):
+            if datetime.fromisoformat(row.expires) <= now:
+                unit.remove(LoginAttempt, {"state": row.state})
+        attempt = LoginAttempt(
+            state=digest_of(state),
+            browser=digest_of(browser),
+            verifier=token_urlsafe(48),
+            nonce=token_urlsafe(32),
+            next=next,
+            expires=(now + LOGIN_LASTS).isoformat(),
+        )
+        unit.keep([attempt])
+        self._store.commit(unit)
+        return attempt, state, browser
+
+    def end_login(self, state: str, browser: str) -> LoginAttempt | None:
+        """The attempt with which a browser comes back, once; None where it did not begin there."""
+        rows = self._store.select(LoginAttempt, {"state": digest_of(state)})
+        if not rows or not compare_digest(rows[0].browser, digest_of(browser)):
+            return None
+        unit = Unit(positions=[Position(name=f"login/{rows[0].state}", at=1)])
+        unit.remove(LoginAttempt, {"state": rows[0].state})
+        is_first = self._store.commit(unit)
+        return rows[0] if is_first and datetime.fromisoformat(rows[0].expires) > self._clock() else None
 
     def open_session(self, principal: Principal, *, instead_of: str = "") -> str:
         """Sign somebody in: a new secret for their cookie, whatever cookie they came with."""

@@ -55,9 +55,15 @@ def is_at_loopback(request: Request) -> bool:
         return False
 
 
+def is_secure(request: Request) -> bool:
+    """Whether browsers come by HTTPS, be it to us or to a proxy before us."""
+    provider = request.app.state.installation.provider
+    return request.url.scheme == "https" or bool(provider and provider.settings.public_url.startswith("https://"))
+
+
 def cookie_name(request: Request) -> str:
     """The cookie of a session. Cookies do not know ports, so one on loopback says which port it is for."""
-    if request.url.scheme == "https":
+    if is_secure(request):
         return "__Host-driverlink"
     return f"driverlink-{request.url.port or 80}"
 
@@ -69,7 +75,7 @@ def set_session(request: Request, response: Response, secret: str) -> None:
         secret,
         max_age=int(SESSION_LASTS.total_seconds()),
         path="/",
-        secure=request.url.scheme == "https",
+        secure=is_secure(request),
         httponly=True,
         samesite="lax",
     )

@@ -11,6 +11,7 @@ from domain.ports import CredentialsKeeper
 from domain.store import Row, Store, Stream, Where
 from services.accounts.handlers import Accounts
 from services.api.access import Access
+from services.api.oidc import Provider
 from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
 from services.intake.polling import Polling, Portals
@@ -176,6 +177,7 @@ class Installation:
     read them. `open_portals` connects to the Portal for one check. `polling` reads the Portal's API, where this process
     does. `partition_of` is the partition of an account in every stream; None where the services consume each other's
     logs in place. `console` is the address at which browsers of this machine reach the API; empty where there is none.
+    `provider` signs people in, where there is one.
     """
 
     registry: Collection[Registered]
@@ -195,6 +197,7 @@ class Installation:
     polling: Polling | None = None
     partition_of: PartitionOf | None = None
     console: str = ""
+    provider: Provider | None = None
 
     def service(self, name: str) -> Service:
         """The service of this name."""

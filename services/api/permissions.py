@@ -163,6 +163,8 @@ PERMISSIONS: Mapping[str, Permission] = {
     "make_sign_in_link": _ADMINISTER,
     "sign_in": _PUBLIC,
     "sign_out": _PUBLIC,
+    "begin_login": _PUBLIC,
+    "end_login": _PUBLIC,
     "show_start": _PUBLIC,
     "console.redirect_to_overview": _SOMEWHERE,
     "console.show_overview": _SOMEWHERE,

@@ -17,6 +17,7 @@ from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
 from services.api import API_HEADER, dead_letters, events, issues, keys, planner, reconciliations, sign_in, webhooks
 from services.api.installation import ServiceDown
+from services.api.oidc import SignInFailed
 from services.api.permissions import Forbidden, Unauthenticated
 from services.api.schema import FieldError, Malformed, Problem, field_errors, in_one_line
 from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
@@ -100,6 +101,9 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     ),
     PushIdReused: _kind(
         "push-id-reused", "Another body was accepted under this `webhook-id`", 409, "Give each push its own id."
+    ),
+    SignInFailed: _kind(
+        "sign-in-failed", "Signing in did not work", 403, "Begin again at `/oidc/login`; `detail` says what was wrong."
     ),
     NotPermitted: _kind(
         "not-permitted",

@@ -5,8 +5,16 @@ import re
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from services.api.authentication import authenticate, cookie_name, is_at_loopback, set_session
+from services.api.access import LOGIN_LASTS
+from services.api.authentication import (
+    authenticate,
+    cookie_name,
+    is_at_loopback,
+    is_secure,
+    set_session,
+)
 from services.api.installation import Installation
+from services.api.oidc import SignInFailed
 from services.api.permissions import THE_OPERATOR, Unauthenticated
 from services.api.routing import GuardedRoute, Installed, new_router
 from services.api.schema import ResponseBody
@@ -55,6 +63,46 @@ async def sign_in(request: Request, installation: Installed, token: str = "", ne
     secret = await access.call(access.open_session, THE_OPERATOR, instead_of=former)
     response = RedirectResponse(own_path(next), 303)
     set_session(request, response, secret)
+    return response
+
+
+_LOGIN_COOKIE = "driverlink-login"
+
+
+@pages.get("/oidc/login")
+async def begin_login(request: Request, installation: Installed, next: str = "/") -> Response:  # noqa: A002 - as it is called on the web
+    """Go to the provider."""
+    if installation.provider is None:
+        raise SignInFailed("no provider is set up here: set DRIVERLINK_OIDC_ISSUER")
+    attempt, state, browser = await installation.access.call(installation.access.begin_login, own_path(next))
+    response = RedirectResponse(await installation.provider.address(attempt, state), 303)
+    response.set_cookie(
+        _LOGIN_COOKIE,
+        browser,
+        max_age=int(LOGIN_LASTS.total_seconds()),
+        path="/oidc",
+        secure=is_secure(request),
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+@pages.get("/oidc/callback")
+async def end_login(request: Request, installation: Installed, state: str = "", code: str = "") -> Response:
+    """Come back from the provider."""
+    access, provider = installation.access, installation.provider
+    attempt = await access.call(access.end_login, state, request.cookies.get(_LOGIN_COOKIE, ""))
+    if provider is None or attempt is None:
+        raise SignInFailed("this browser did not begin to sign in here, or too long ago")
+    if not code:
+        raise SignInFailed("the provider did not let this person in")
+    principal = await provider.principal(code, attempt)
+    former = request.cookies.get(cookie_name(request), "")
+    secret = await access.call(access.open_session, principal, instead_of=former)
+    response = RedirectResponse(attempt.next, 303)
+    set_session(request, response, secret)
+    response.delete_cookie(_LOGIN_COOKIE, path="/oidc")
     return response
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from adapters.credentials import CredentialsRow, CredentialsTable
@@ -16,6 +17,7 @@ from adapters.store.postgres import InstallationTables, PostgresStore, migrate
 from domain.store import Row
 from services.api.access import ACCESS_ROWS, Access
 from services.api.installation import Installation, Readers
+from services.api.oidc import Provider, ProviderSettings
 from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
@@ -24,7 +26,7 @@ from services.runtime.service import LeaderLock, Notifier
 from services.wiring.migrations import migrate as migrate_tables
 from services.wiring.rebuild import stale_models, upgrade
 from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
-from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings
+from services.wiring.settings import DistributedSettings, KafkaSettings, SignInSettings, WrongSettings
 
 _CREDENTIALS = "credentials"
 _ACCESS = "api"
@@ -37,6 +39,22 @@ SCHEMAS: Mapping[str, tuple[type[Row], ...]] = {
     _ACCESS: ACCESS_ROWS,
 }
 """Every schema of the database with tables of services."""
+
+
+def to_provider(settings: SignInSettings) -> Provider | None:
+    """The provider with which people sign in, where one is set up."""
+    if not settings.oidc_issuer:
+        return None
+    return Provider(
+        ProviderSettings(
+            issuer=settings.oidc_issuer,
+            client_id=settings.oidc_client_id,
+            client_secret=settings.oidc_client_secret.get_secret_value(),
+            public_url=settings.public_url.rstrip("/"),
+            user_claim=settings.oidc_user_claim,
+            roles_claim=settings.oidc_roles_claim,
+        )
+    )
 
 
 class Distributed:
@@ -59,7 +77,7 @@ class Distributed:
             access_store = self._table_store(_ACCESS, opened)
         given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()))
         built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
-        return to_installation(
+        installation = to_installation(
             stores,
             built,
             given,
@@ -69,6 +87,7 @@ class Distributed:
             running=self._running,
             partition_of=self.partition_of,
         )
+        return replace(installation, provider=to_provider(self._settings))
 
     @contextmanager
     def instance_lock(self, *, is_exclusive: bool) -> Iterator[InstanceLock]:

@@ -302,10 +302,49 @@ class KafkaSettings(EnvironmentSettings):
         return self
 
 
-class DistributedSettings(ServiceSettings, KafkaSettings):
+class SignInSettings(EnvironmentSettings):
+    """The OpenID Connect provider with which people sign in, where there is one."""
+
+    oidc_issuer: str = Field(
+        default="",
+        pattern=r"^(https?://[^/].*)?$",
+        description="The provider's issuer, exactly as it calls itself; empty: people cannot sign in.",
+    )
+    oidc_client_id: str = Field(default="", description="The id of our client at the provider.")
+    oidc_client_secret: SecretStr = Field(default=SecretStr(""), description="The secret of that client.")
+    oidc_client_secret_file: Path | None = Field(default=None, description="A file that holds that secret.")
+    oidc_user_claim: str = Field(
+        default="preferred_username", description="The claim with a person's name, the same as in the Portal."
+    )
+    oidc_roles_claim: str = Field(
+        default="driverlink_roles",
+        description="The claim with a person's roles: a list of `ROLE`, or `ROLE:ACCOUNT` for one account.",
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/].*)?$",
+        description="Where browsers reach the API; the provider sends them back to `/oidc/callback` below it.",
+    )
+
+    @model_validator(mode="after")
+    def _check_provider(self) -> Self:
+        if self.oidc_issuer and not (self.oidc_client_id and self.public_url):
+            raise ValueError(
+                f"{PREFIX}OIDC_ISSUER is set, which needs {PREFIX}OIDC_CLIENT_ID and {PREFIX}PUBLIC_URL too"
+            )
+        return self
+
+
+class DistributedSettings(ServiceSettings, KafkaSettings, SignInSettings):
     """One process for each service, over Kafka and PostgreSQL; commands reach the API that `serve api` serves."""
 
-    SECRETS: ClassVar[tuple[str, ...]] = (*KafkaSettings.SECRETS, "database_password", "secret_key", "admin_key")
+    SECRETS: ClassVar[tuple[str, ...]] = (
+        *KafkaSettings.SECRETS,
+        "database_password",
+        "secret_key",
+        "admin_key",
+        "oidc_client_secret",
+    )
 
     database_url: PostgresDsn = Field(
         description="The database, without a password: `postgresql://user@host:5432/driverlink?sslmode=verify-full`."

@@ -21,6 +21,7 @@ from services.api.access import Access
 from services.api.app import to_app
 from services.api.authentication import CSRF_HEADER, at_local_socket
 from services.api.installation import RunningServices
+from services.api.oidc import Provider
 from services.api.permissions import Grants, Principal
 from services.runtime.service import Service
 from services.wiring.embedded import open_embedded
@@ -96,6 +97,10 @@ class ApiStand:
     def access(self) -> Access:
         """What the API itself keeps."""
         return self._installation.access
+
+    def sign_in_by(self, provider: Provider) -> None:
+        """Let people sign in with this provider."""
+        self.app.state.installation = replace(self._installation, provider=provider)
 
     def look_at(self, running: RunningServices) -> None:
         """Let these be the services that run."""

@@ -106,7 +106,10 @@ def test_a_route_without_a_row_cannot_be_built() -> None:
 
 def test_public_routes_are_few() -> None:
     public = {route.path for route in ROUTES if PERMISSIONS[route.name].scope is Scope.PUBLIC}
-    assert public == {"/live", "/ready", "/sign-in", "/sign-out", "/", "/console/static/{name}", *SIGNED}
+    assert public == {
+        *("/live", "/ready", "/sign-in", "/sign-out", "/oidc/login", "/oidc/callback"),
+        *("/", "/console/static/{name}", *SIGNED),
+    }
 
 
 async def test_only_digests_of_secrets_are_stored(stand: ApiStand) -> None:
