@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from domain.account import DeletesJudged, ReconciliationRequested, RetryRequested
+from domain.cleaning import LONGEST, clean
 from domain.driver_link import Decision, DeleteHeld, DriverLink, HoldJudged, LinkEvent, Parked
 from domain.identity import AccountId, PortalDriverId, Target, account_stream, link_stream, portal_driver_stream
 from domain.portal import Change, DriverDeleted, PortalDriver, apply, replay
 from domain.store import Event, Store
 from services.accounts.handlers import accounts_of
 from services.api.backlog import waits_of_change, waits_of_link
+from services.api.driver_search import search
 from services.api.driver_states import DriverState, View, state_on
 from services.api.explanation_reasons import reasons
 from services.api.explanation_text import (
@@ -23,7 +25,8 @@ from services.api.explanation_text import (
     name_of,
     named,
 )
-from services.api.naming import Candidate, find_drivers, find_stated, unknown_driver
+from services.api.installation import Readers
+from services.api.naming import Candidate, find_drivers, find_stated, is_stated, unknown_driver
 from services.api.readiness import Readiness, readiness_of
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Moment, ResponseBody
@@ -255,6 +258,27 @@ class Candidates(ResponseBody):
     candidates: list[Candidate]
 
 
+_MOST_CANDIDATES = 50
+
+
+def _find_otherwise(readers: Readers, account: AccountId, text: str) -> list[Candidate]:
+    """The drivers whose name or e-mail has this in it, or who had it as an id at some time. Raises `StoreFailed`."""
+    wanted = clean(text, LONGEST["driver"])
+    if not wanted or is_stated(readers.intake, wanted, account):
+        return []
+    page = search(readers.decider, readers.intake, account, wanted, after="", limit=_MOST_CANDIDATES)
+    return [
+        Candidate(
+            driver=each.driver,
+            name=each.name,
+            ref_id=each.ref_id,
+            driveri_driver_id=each.driveri_driver_id,
+            is_wanted=each.is_wanted,
+        )
+        for each in page.drivers
+    ]
+
+
 @router.get("")
 async def explain_driver(
     known: KnownAccount, installation: Installed, driver: str = ""
@@ -263,6 +287,7 @@ async def explain_driver(
     readers = installation.readers
     found = await readers.call(find_drivers, readers.decider, known.account, driver)
     found = found or await readers.call(find_stated, readers.intake, known.account, driver)
+    found = found or await readers.call(_find_otherwise, readers, known.account, driver)
     if len(found) > 1:
         return Candidates(candidates=found)
     explanation = await readers.call(

@@ -17,6 +17,7 @@ from domain.failures import Reason
 from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
 from domain.store import FILLED, Row, Store, Where
 from services.accounts.handlers import account_of
+from services.api.driver_search import names_of
 from services.api.explanation_text import field_name, named
 from services.api.naming import NamedConnectable, driver_named
 from services.api.readiness import readiness_of
@@ -70,6 +71,8 @@ class IssueKind(StrEnum):
 class Issue(ResponseBody):
     """A problem that is open now. `driver` is empty where it concerns the account; `target` may be the Portal.
 
+    `name` is the driver's, as the Portal states it, for the account's people.
+
     A record that cannot be read has a `place` in the target's answers, and the target's own id as its `key`, if that
     can be read.
     """
@@ -81,6 +84,7 @@ class Issue(ResponseBody):
     reason: str
     since: Moment
     detail: str
+    name: str = ""
     key: str = ""
     place: str = ""
 
@@ -231,6 +235,7 @@ def _of_drivers(decider: Store, behind: Place, wanted: IssueFilter, limit: int) 
     account, target = AccountId(behind.account), Target(behind.target)
     drivers = [PortalDriverId(row.driver) for row in rows]
     links = load_links(decider, ((account, target, driver) for driver in drivers)).get((account, target), {})
+    names = names_of(decider, account, drivers)
     for driver in drivers:
         link = links[driver]
         if link.parked:
@@ -242,6 +247,7 @@ def _of_drivers(decider: Store, behind: Place, wanted: IssueFilter, limit: int) 
                 reason=parked_for(link),
                 since=link.parked.at,
                 detail=link.parked.detail,
+                name=names.get(driver, ""),
             )
 
 

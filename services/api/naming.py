@@ -1,6 +1,6 @@
 """Which driver, target or number a request names."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -52,6 +52,12 @@ def is_stated(intake: Store, driver: str, account: str | None = None) -> bool:
     named = clean(driver, LONGEST["driver"])
     where = {"driver": named} if account is None else {"account": account, "driver": named}
     return bool(intake.select(KnownDriver, where, limit=1))
+
+
+def stated_names(intake: Store, account: str, drivers: Collection[str]) -> dict[str, str]:
+    """The names of these drivers as the Portal stated them last, for people who may see them. Raises `StoreFailed`."""
+    rows = intake.select(KnownDriver, {"account": account, "driver": sorted(set(drivers))}) if drivers else []
+    return {row.driver: name_of(row.profile) for row in rows}
 
 
 def likely_drivers(intake: Store, account: str, text: str) -> str:

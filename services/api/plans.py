@@ -1,6 +1,6 @@
 """`/v1/accounts/{account}/plan`: what a reconciliation would do, and the request to do exactly that."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -11,11 +11,11 @@ from pydantic import Field
 from domain.account import Account, AccountEvent, Mode, NotPermitted
 from domain.account import Request as Person
 from domain.identity import PortalDriverId, Target
-from domain.reconciliation import Plan, PlanPart
+from domain.reconciliation import Plan, PlanPart, PlanStep
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import Asker, UnknownAccount
 from services.api.installation import Installation
-from services.api.naming import NamedTarget, find_stated, only_one
+from services.api.naming import NamedTarget, find_stated, only_one, stated_names
 from services.api.planner import (
     DryRunProgress,
     PlanChanged,
@@ -52,11 +52,12 @@ class ApplyPlan(ByPerson):
 class PlannedStep(ResponseBody):
     """What would be done for one driver on one target, and why; see `domain.reconciliation.PlanStep`.
 
-    The values that would be written are left out.
+    `name` is the driver's, as the Portal states it. The values that would be written are left out.
     """
 
     target: str
     driver: str
+    name: str
     action: str
     situation: str
     key: str
@@ -142,7 +143,7 @@ async def _plan_lines(
         if isinstance(each, DryRunProgress):
             yield PlanLine(progress=each)
         elif not isinstance(each, PlanPart):
-            yield PlanLine(steps=[PlannedStep.model_validate(step, from_attributes=True) for step in each])
+            yield PlanLine(steps=await _shown(installation, account, each))
     counts = {str(part.target): {str(action): count for action, count in part.counts.items()} for part in parts}
     lacking = await unsaid(installation.intake_service, account.account, targets)
     summary = PlanSummary(
@@ -156,6 +157,26 @@ async def _plan_lines(
         unsaid={str(each): lacking[each] for each in lacking},
     )
     yield PlanLine(plan=summary)
+
+
+async def _shown(installation: Installation, account: Account, steps: Iterable[PlanStep]) -> list[PlannedStep]:
+    """Steps with the names of their drivers."""
+    readers, shown = installation.readers, [*steps]
+    names = await readers.call(stated_names, readers.intake, account.account, [step.driver for step in shown])
+    return [
+        PlannedStep(
+            target=step.target,
+            driver=step.driver,
+            name=names.get(step.driver, ""),
+            action=step.action,
+            situation=step.situation,
+            key=step.key,
+            desired_key=step.desired_key,
+            fields=list(step.fields),
+            reason=step.reason,
+        )
+        for step in shown
+    ]
 
 
 async def _apply_lines(

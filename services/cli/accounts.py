@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,7 @@ from services.cli.client import (
     ask,
     is_confirmed,
 )
+from services.cli.listing import LimitOption, Output, OutputOption, SortOption, WatchOption, field, print_list, watched
 from services.cli.plans import opt_in, print_applied
 from services.cli.printing import err, out, print_json, print_note, print_table
 from services.cli.webhooks import webhook
@@ -77,19 +79,30 @@ def add(
 
 
 @accounts.command("list")
-def list_all(data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def list_all(
+    data: DataOption = None,
+    *,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """List all accounts.
 
     Examples:
         driverlink accounts list
+        driverlink accounts list --sort tier -o csv
     """
-    found = ask(data, lambda services: services.get("/accounts"))
-    if as_json:
-        print_json(found)
-    elif not found:
-        print_note("no accounts yet: add one with `driverlink accounts add`")
-    else:
-        _print(found, as_json=False)
+
+    def show() -> None:
+        found = ask(data, lambda services: services.get("/accounts"))
+        form = Output.JSON if as_json else output
+        print_list(found, _COLUMNS, output=form, sort=sort, limit=limit)
+        if not found and form is Output.TABLE:
+            print_note("no accounts yet: add one with `driverlink accounts add`")
+
+    watched(show, is_on=watch)
 
 
 @accounts.command()
@@ -454,17 +467,15 @@ def _print(found: list[Json], *, as_json: bool) -> None:
     if as_json:
         print_json(found[0])
         return
-    columns = ("account", "tier", "sync", "master user", "account manager", "modes", "reconciliations at")
-    rows = [
-        (
-            each["account"],
-            each["tier"] + (" (allowed)" if each["allowed"] else ""),
-            each["sync"],
-            each["master_user"],
-            each["account_manager"],
-            ", ".join(f"{target} {mode}" for target, mode in each["modes"].items()),
-            f"{each['reconcile_at']} UTC" if each["reconcile_at"] else "a time of its own",
-        )
-        for each in found
-    ]
-    print_table(columns, rows)
+    print_table([*_COLUMNS], [[cell(each) for cell in _COLUMNS.values()] for each in found])
+
+
+_COLUMNS: Mapping[str, Callable[[Json], object]] = {
+    "account": field("account"),
+    "tier": lambda each: each["tier"] + (" (allowed)" if each["allowed"] else ""),
+    "sync": field("sync"),
+    "master user": field("master_user"),
+    "account manager": field("account_manager"),
+    "modes": lambda each: ", ".join(f"{target} {mode}" for target, mode in each["modes"].items()),
+    "reconciliations at": lambda each: f"{each['reconcile_at']} UTC" if each["reconcile_at"] else "a time of its own",
+}

@@ -54,7 +54,8 @@ def show(
         print_json(chosen)
         return
     print_table(
-        ("driver", "key", "since"), [(each["driver"], each["key"], moment(each["since"])) for each in chosen["drivers"]]
+        ("driver", "name", "key", "since"),
+        [(each["driver"], each["name"], each["key"], moment(each["since"])) for each in chosen["drivers"]],
     )
 
 

@@ -1,7 +1,7 @@
 """`driverlink issues`: open problems, and retries of parked drivers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -20,7 +20,21 @@ from services.cli.client import (
     account_id,
     ask,
 )
-from services.cli.printing import moment, out, print_json, print_note, print_table
+from services.cli.listing import (
+    FOUND,
+    ExitCodeOption,
+    LimitOption,
+    Output,
+    OutputOption,
+    SortOption,
+    UtcOption,
+    WatchOption,
+    field,
+    print_list,
+    time_of,
+    watched,
+)
+from services.cli.printing import out, print_json, print_note
 
 issues = typer.Typer(no_args_is_help=True)
 
@@ -40,6 +54,12 @@ def list_all(
     target: Annotated[ConnectedTo | None, typer.Option(help="Only at this target, or at the Portal.")] = None,
     reason: ReasonOption = None,
     data: DataOption = None,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
+    exit_code: ExitCodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List parked drivers, unreachable targets, unreadable records, and fields that two systems write.
@@ -49,18 +69,47 @@ def list_all(
     Examples:
         driverlink issues list
         driverlink issues list acme --target motive --reason refused
+        driverlink issues list --sort since --limit 20
+        driverlink issues list --exit-code -o csv > issues.csv
     """
-    found = ask(data, lambda services: _every_issue(services, account=account, target=target, reason=reason))
-    counts = dict(sorted(Counter(issue["reason"] for issue in found).items()))
-    if as_json:
-        print_json({"issues": found, "counts": counts})
-        return
-    if not found:
-        print_note("no open issues")
-        return
-    columns = ("account", "target", "driver", "problem", "reason", "since", "detail")
-    print_table(columns, [[{**each, "since": moment(each["since"])}[column] for column in columns] for each in found])
-    out.print(f"{len(found)} open: {_listed(counts)}", markup=False)
+    is_any = False
+
+    def show() -> None:
+        nonlocal is_any
+        found = ask(data, lambda services: _every_issue(services, account=account, target=target, reason=reason))
+        is_any, form = bool(found), Output.JSON if as_json else output
+        counts = dict(sorted(Counter(issue["reason"] for issue in found).items()))
+        if form is Output.TABLE and not found:
+            print_note("no open issues")
+            return
+        print_list(
+            found,
+            _COLUMNS,
+            output=form,
+            sort=sort,
+            limit=limit,
+            wide=_WIDE,
+            document=lambda shown: {"issues": shown, "counts": counts},
+        )
+        if form in (Output.TABLE, Output.WIDE):
+            out.print(f"{len(found)} open: {_listed(counts)}", markup=False)
+
+    watched(show, is_on=watch)
+    if exit_code and is_any:
+        raise typer.Exit(FOUND)
+
+
+_COLUMNS: Mapping[str, Callable[[Json], object]] = {
+    "account": field("account"),
+    "target": field("target"),
+    "driver": field("driver"),
+    "name": field("name"),
+    "problem": field("problem"),
+    "reason": field("reason"),
+    "since": time_of("since"),
+    "detail": field("detail"),
+}
+_WIDE: Mapping[str, Callable[[Json], object]] = {"key": field("key"), "place": field("place")}
 
 
 @issues.command()

@@ -28,6 +28,7 @@ from services.cli.client import (
     ask,
     is_confirmed,
 )
+from services.cli.listing import FOUND, ExitCodeOption
 from services.cli.printing import err, out, print_json, print_note, print_table, progress_bar
 
 TargetOption = Annotated[Target | None, typer.Option(help="Only this target; by default all synchronised targets.")]
@@ -50,6 +51,7 @@ def plan(
     *,
     target: TargetOption = None,
     driver: OneDriverOption = None,
+    exit_code: ExitCodeOption = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,12 +64,16 @@ def plan(
     Examples:
         driverlink plan acme
         driverlink plan acme --target motive --driver 200006
+        driverlink plan acme --exit-code > plan.txt
     """
     query = {"target": target, "driver": driver}
     if as_json:
-        print_json(ask(data, lambda services: gather_plan(services, account, query)))
-        return
-    ask(data, lambda services: print_plan(services, account, query, PlanPrinter()))
+        summary = ask(data, lambda services: gather_plan(services, account, query))
+        print_json(summary)
+    else:
+        summary = ask(data, lambda services: print_plan(services, account, query, PlanPrinter()))
+    if exit_code and any(count for actions in summary["counts"].values() for count in actions.values()):
+        raise typer.Exit(FOUND)
 
 
 def apply(
@@ -145,9 +151,13 @@ class PlanPrinter:
         room = len(steps) if self._most is None else self._most - self._shown[group]
         if room > 0:
             title = "" if self._shown[group] else f"{group[0]}: {group[1]}"
-            columns = ("driver", "key", "desired key", "fields", "reason")
+            columns = ("driver", "name", "key", "desired key", "fields", "reason")
             rows = [
-                (step["driver"], step["key"], step["desired_key"], ", ".join(step["fields"]), step["reason"])
+                (
+                    *(step[column] for column in ("driver", "name", "key", "desired_key")),
+                    ", ".join(step["fields"]),
+                    step["reason"],
+                )
                 for step in steps[:room]
             ]
             print_table(columns, rows, title=title)

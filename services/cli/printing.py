@@ -7,6 +7,7 @@ that is not UTF-8 shows an escape in place of a character that it does not have.
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -114,8 +115,8 @@ def _plain(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str) ->
 
 
 def moment(text: str | None) -> str:
-    """A moment of JSON for people: to the second, in UTC; blank for none."""
-    return (text or "")[:19].replace("T", " ")
+    """A moment of JSON for people: to the second, in local time; blank for none."""
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}" if text else ""
 
 
 def print_note(text: str) -> None:

@@ -1,7 +1,10 @@
 """`driverlink status`, `events` and `explain`."""
 
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +13,21 @@ import typer
 
 from domain.identity import Target
 from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, Services, account_id, ask
+from services.cli.listing import (
+    FOUND,
+    ExitCodeOption,
+    LimitOption,
+    Output,
+    OutputOption,
+    SortOption,
+    UtcOption,
+    WatchOption,
+    ago,
+    field,
+    print_list,
+    time_of,
+    watched,
+)
 from services.cli.printing import moment, out, print_json, print_json_pages, print_note, print_table
 
 _PAGE = 500
@@ -42,38 +60,137 @@ def status(
         State | None, typer.Option("--state", help="List the drivers of one account that are in this state.")
     ] = None,
     target: Annotated[Target | None, typer.Option(help="With --state: only on this target.")] = None,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
+    exit_code: ExitCodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the state of accounts and their targets.
 
-    Counts the drivers that are in sync, pending, parked, held or unmanaged. Name an account and a --state to list them.
+    The worst comes first. A line for each target of an account: how many drivers are in sync, how many are on their
+    way, and what waits for a person. With `-o wide` it has every figure, and when the targets were compared with the
+    Portal. Name an account and a --state to list its drivers.
 
     Examples:
         driverlink status
+        driverlink status acme --watch
         driverlink status acme --state parked --target motive
+        driverlink status --exit-code -o csv
     """
+    form = Output.JSON if as_json else output
     if target is not None and state is None:
         raise typer.BadParameter("--target needs --state")
     if state is not None:
         if account is None:
             raise typer.BadParameter("--state needs an account")
-        _list_state(account, state, target, data, as_json=as_json)
+        _list_state(account, state, target, data, form)
         return
-    found, notes = ask(data, lambda services: _fetch_status(services, account))
-    if as_json:
-        print_json(found)
+    is_bad = False
+
+    def show() -> None:
+        nonlocal is_bad
+        found, notes = ask(data, lambda services: _fetch_status(services, account))
+        is_bad = any(_trouble(row)[0] for row in _target_rows(found)) or any("not running" in note for note in notes)
+        _print_status(found, notes, form, sort=sort, limit=limit, is_one=account is not None)
+
+    watched(show, is_on=watch)
+    if exit_code and is_bad:
+        raise typer.Exit(FOUND)
+
+
+_MOST_ROWS = 50
+"""Lines of the table, where no limit is asked for."""
+
+
+def _target_rows(found: Sequence[Json]) -> list[Json]:
+    """A row for each target of each account, the worst first."""
+    rows = [
+        {**target, "account": each["account"], "is_on": each["is_on"], "drivers": each["drivers"]}
+        for each in found
+        for target in each["targets"]
+    ]
+    return sorted(rows, key=lambda row: (*(-count for count in _trouble(row)), row["account"], row["target"]))
+
+
+def _trouble(row: Json) -> tuple[int, int]:
+    """How many drivers wait for a person there, most where nothing goes to it at all, and how many are on their way."""
+    is_stopped = bool(row["outage"] or row["failure"])
+    waits = sum(row["parked"].values()) + row["held"]
+    return (2_000_000_000 if is_stopped else waits), row["pending"] + row["undecided"]
+
+
+def _needs(row: Json) -> str:
+    """What waits for a person."""
+    parts = [f"{count} {reason}" for reason, count in sorted(row["parked"].items())]
+    return ", ".join([*parts, *([f"{row['held']} held"] if row["held"] else [])])
+
+
+def _note(row: Json) -> str:
+    if row["outage"]:
+        return "no calls"
+    if row["failure"]:
+        return "roster unread"
+    if row["is_on"] and row["mode"] != "off" and not row["is_scanned"]:
+        return "roster not read yet"
+    return "reconciling" if row["is_reconciling"] else ""
+
+
+_COLUMNS: Mapping[str, Callable[[Json], object]] = {
+    "account": field("account"),
+    "sync": lambda row: "on" if row["is_on"] else "off",
+    "target": field("target"),
+    "mode": field("mode"),
+    "in sync": lambda row: f"{row['in_sync']}/{row['drivers']}",
+    "pending": lambda row: row["pending"] + row["undecided"],
+    "needs a person": _needs,
+    "note": _note,
+}
+_WIDE: Mapping[str, Callable[[Json], object]] = {
+    "kept": field("kept"),
+    "undecided": field("undecided"),
+    "unmanaged": field("unmanaged"),
+    "last reconciliation": lambda row: ago(row["reconciled_at"]) or "never",
+    "next reconciliation": time_of("reconciliation_due_at"),
+}
+
+
+def _print_status(
+    found: list[Json], notes: list[str], form: Output, *, sort: str | None, limit: int | None, is_one: bool
+) -> None:
+    if form in (Output.JSON, Output.YAML):
+        print_list(found, {"account": field("account")}, output=form, sort=sort, limit=limit)
         return
-    columns = ("account", "sync", "drivers", "target", "mode", "in sync", "pending", "parked", "held", "kept")
-    rows = [_status_row(each, target) for each in found for target in each["targets"]]
-    print_table((*columns, "undecided", "unmanaged", "note"), rows)
-    for line in filter(None, map(_queued, found)):
-        print_note(line)
-    _print_reconciliations([(each["account"], target) for each in found for target in each["targets"]])
-    _print_portal([(each["account"], each["portal"]) for each in found if each["portal"]])
-    if not found:
-        print_note("nothing to show yet: accounts appear here once one was added and the services run")
     for note in notes:
         print_note(note)
+    rows = _target_rows(found)
+    most = limit or (_MOST_ROWS if form is Output.TABLE else None)
+    if rows or form is Output.CSV:
+        print_list(rows, _COLUMNS, output=form, sort=sort, limit=most, wide=_WIDE)
+    if form is not Output.CSV:
+        _print_more(found, rows[:most], is_one=is_one)
+
+
+def _print_more(found: Sequence[Json], rows: Sequence[Json], *, is_one: bool) -> None:
+    """What the lines of the table do not say."""
+    if not found:
+        print_note("nothing to show yet: accounts appear here once one was added and the services run")
+    for row in rows:
+        if trouble := row["outage"] or row["failure"]:
+            what = "no calls are made" if row["outage"] else "the roster cannot be read"
+            print_note(f"{row['account']}, {row['target']}: {what}: {trouble}")
+    for line in filter(None, map(_queued, found[:_MOST_ROWS])):
+        print_note(line)
+    if is_one:
+        _print_reconciliations([(each["account"], target) for each in found for target in each["targets"]])
+    _print_portal([(each["account"], each["portal"]) for each in found if _is_shown(each["portal"], is_one=is_one)])
+
+
+def _is_shown(portal: Json | None, *, is_one: bool) -> bool:
+    """Whether it is said how the Portal is read: of one account, and where it fails."""
+    return bool(portal and (is_one or portal["failure"]))
 
 
 def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], list[str]]:
@@ -92,36 +209,27 @@ def link_pages(services: Services, account: str, state: str, target: str | None)
         after = f"{page[-1]['target']}/{page[-1]['driver'] or page[-1]['key']}"
 
 
-def _list_state(account: str, state: State, target: Target | None, data: DataOption, *, as_json: bool) -> None:
+_LINK_COLUMNS: Mapping[str, Callable[[Json], object]] = {
+    name: field(name) for name in ("target", "driver", "key", "state", "reason", "detail")
+}
+
+
+def _list_state(account: str, state: State, target: Target | None, data: DataOption, form: Output) -> None:
     def show(services: Services) -> None:
         pages, is_any = link_pages(services, account, state, target), False
-        if as_json:
+        if form is Output.JSON:
             print_json_pages(pages)
+            return
+        if form in (Output.CSV, Output.YAML):
+            print_list([each for page in pages for each in page], _LINK_COLUMNS, output=form)
             return
         for page in pages:
             is_any = True
-            columns = ("target", "driver", "key", "state", "reason", "detail")
-            print_table(columns, [[each[column] for column in columns] for each in page])
+            print_list(page, _LINK_COLUMNS)
         if not is_any:
             print_note(f"no driver of {account} is {state}" + (f" on {target}" if target else ""))
 
     ask(data, show)
-
-
-def _status_row(account: Mapping[str, Any], target: Mapping[str, Any]) -> tuple[object, ...]:
-    counts = (target[name] for name in ("held", "kept", "undecided", "unmanaged"))
-    parked = ", ".join(f"{count} {reason}" for reason, count in sorted(target["parked"].items()))
-    sync = "on" if account["is_on"] else "off"
-    start = (account["account"], sync, account["drivers"], target["target"], target["mode"])
-    if target["outage"]:
-        note = f"no calls are made: {target['outage']}"
-    elif target["failure"]:
-        note = f"its roster cannot be read: {target['failure']}"
-    elif account["is_on"] and target["mode"] != "off" and not target["is_scanned"]:
-        note = "its roster is not read yet"
-    else:
-        note = "a reconciliation is under way" if target["is_reconciling"] else ""
-    return (*start, target["in_sync"], target["pending"], parked or 0, *counts, note)
 
 
 def _queued(account: Mapping[str, Any]) -> str:
@@ -141,7 +249,7 @@ def _queued(account: Mapping[str, Any]) -> str:
 def _print_reconciliations(targets: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """When each target was last compared with the Portal, and when it will be next, where it is at all."""
     reconciled = [
-        (account, target["target"], moment(target["reconciled_at"]) or "never", moment(target["reconciliation_due_at"]))
+        (account, target["target"], ago(target["reconciled_at"]) or "never", ago(target["reconciliation_due_at"]))
         for account, target in targets
         if target["reconciled_at"] or target["reconciliation_due_at"]
     ]
@@ -154,10 +262,10 @@ def _print_portal(portals: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     rows = [
         (
             account,
-            moment(portal["read_at"]) or "never",
+            ago(portal["read_at"]) or "never",
             portal["drivers"],
             portal["refused"],
-            f"since {moment(portal['failing_since'])}: {portal['failure']}" if portal["failure"] else "",
+            f"since {ago(portal['failing_since'])}: {portal['failure']}" if portal["failure"] else "",
         )
         for account, portal in portals
     ]
@@ -178,18 +286,24 @@ def events(
         str | None,
         typer.Option(help=f"accounts, changes, decisions, {', '.join(f'outcomes-{each}' for each in Target)}."),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="From this date or time on (ISO 8601, UTC).")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="For this long (90s, 15m, 1h, 2d), or from this date or time on (ISO 8601).")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Up to this date or time; with -f it ends then.")] = None,
     *,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Print at most this many of the newest.")] = 200,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")] = False,
     data: DataOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one event a line, as JSON.")] = False,
 ) -> None:
     """Print the log: changes, decisions, outcomes and what people asked for.
 
-    The oldest event comes first. Options narrow it down, and can be combined.
+    The newest event comes first. With --follow and with --json every event that matches is printed, the oldest first.
+    Options narrow it down, and can be combined.
 
     Examples:
+        driverlink events --since 1h
         driverlink events --account acme --type DeleteHeld
         driverlink events --driver 200006 --follow
     """
@@ -200,26 +314,61 @@ def events(
         "target": target,
         "type": event_type,
         "log": log,
-        "since": since,
+        "since": _start_of(since),
         "until": until,
         "limit": _PAGE,
     }
     is_any = False
-    for event in _events(data, query, is_following=follow):
+    found = _events(data, query, is_following=follow) if follow or as_json else _newest(data, query, limit)
+    for event in found:
         is_any = True
-        if as_json:
-            print_json(event)
-            continue
-        where = " ".join(each for each in (event["account"], event["target"], event["driver"]) if each)
-        rationale = event["data"].get("rationale") or {}
-        why = " ".join(str(rationale[name]) for name in ("situation", "trigger", "ref") if rationale.get(name))
-        line = f"{moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}"
-        out.print(line.rstrip(), markup=False)
+        (print_json if as_json else _print_event)(event)
     if not is_any and driver_id is not None:
         raise CommandRefused(f"no matching event mentions the Driveri DriverID {driver_id}")
     if not is_any:
         is_filtered = any((account, driver, target, event_type, log, since, until))
         print_note("no event matches" if is_filtered else "nothing has happened yet")
+
+
+def _print_event(event: Json) -> None:
+    where = " ".join(each for each in (event["account"], event["target"], event["driver"]) if each)
+    rationale = event["data"].get("rationale") or {}
+    why = " ".join(str(rationale[name]) for name in ("situation", "trigger", "ref") if rationale.get(name))
+    line = f"{moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}"
+    out.print(line.rstrip(), markup=False)
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _start_of(since: str | None) -> str | None:
+    """A moment: `1h` is an hour ago."""
+    if since and (spoken := re.fullmatch(r"([0-9]{1,6})([smhd])", since)):
+        return (datetime.now(UTC) - timedelta(**{_UNITS[spoken[2]]: int(spoken[1])})).isoformat()
+    return since
+
+
+_LOOKED_BACK = (timedelta(hours=1), timedelta(days=1), timedelta(days=30))
+"""How far it is looked back for the newest events, step by step, before the whole log is read."""
+
+
+def _newest(data: Path | None, query: Json, limit: int) -> Iterator[Json]:
+    """The newest events that match, the newest first."""
+    starts = (
+        [query["since"]]
+        if query["since"] is not None or query["until"] is not None
+        else [*map(_back, _LOOKED_BACK), None]
+    )
+    found = deque[Json](maxlen=limit)
+    for start in starts:
+        found = deque(_events(data, {**query, "since": start}, is_following=False), maxlen=limit)
+        if len(found) == limit:
+            break
+    yield from reversed(found)
+
+
+def _back(span: timedelta) -> str:
+    return (datetime.now(UTC) - span).isoformat()
 
 
 def _events(data: Path | None, query: Json, *, is_following: bool) -> Iterator[Json]:
@@ -242,17 +391,21 @@ def _events(data: Path | None, query: Json, *, is_following: bool) -> Iterator[J
 
 def explain(
     account: AccountArgument,
-    driver: Annotated[str, typer.Argument(metavar="DRIVER", help="The Portal's id, a RefID or a Driveri DriverID.")],
+    driver: Annotated[
+        str, typer.Argument(metavar="DRIVER", help="A name, an e-mail, the Portal's id, a RefID or a DriverID.")
+    ],
     data: DataOption = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Explain one driver: its state on each target, what was done, and why.
 
-    Exit status 1: several drivers match; their ids are printed.
+    The driver is found by an id first, then by a part of the name or e-mail, then by any id that it ever had. Exit
+    status 1: several drivers match; their names and ids are printed.
 
     Examples:
         driverlink explain acme 200006
+        driverlink explain acme "jane doe"
         driverlink explain acme DRV-7001 --json
     """
     answer = ask(data, lambda services: services.get(f"/accounts/{account}/explanation", driver=driver))

@@ -75,6 +75,7 @@ def test_an_issue_says_since_when_and_what_a_person_has_to_know(troubled: Fleet)
         reason="taken_elsewhere",
         since=link.parked.at,
         detail="<email> is somebody else's",
+        name=issue.name,
     )
 
 

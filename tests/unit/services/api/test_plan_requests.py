@@ -74,7 +74,8 @@ async def test_a_plan_is_ordered_by_target_action_and_driver_with_its_reasons(st
     assert steps[1]["fields"] == ["first_name"]
     assert end["counts"] == {"driveri": {"create": 1, "link": 1}}
     assert (end["sync"], end["modes"], end["left_out"], len(end["digest"])) == ("off", {"driveri": "full"}, [], 16)
-    assert "Jane" not in json.dumps([steps, end])
+    assert [step["name"] for step in steps] == ["Jane Doe", "Jane Doe"]
+    assert "Eve" not in json.dumps([steps, end])
 
 
 async def test_a_plan_is_the_same_until_something_changes(stand: ApiStand, twins: Twins) -> None:

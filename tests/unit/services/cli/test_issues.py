@@ -24,6 +24,7 @@ ALL = [
         "reason": "unkeyed",
         "since": NOW.isoformat(),
         "detail": "the Portal gives neither a Driveri DriverID nor a RefID",
+        "name": "Jane Doe",
         "key": "",
         "place": "",
     }
@@ -37,6 +38,7 @@ ALL = [
         "reason": "conflict",
         "since": NOW.isoformat(),
         "detail": "portal driver 1 has claimed its e-mail",
+        "name": "Jane Doe",
         "key": "",
         "place": "",
     }
@@ -46,11 +48,11 @@ ALL = [
 def test_issues_are_listed_one_a_line_and_counted_by_reason(looking: ServedFolder) -> None:
     ended = looking("issues", "list")
     cells = [re.split(r"\s{2,}", line.strip()) for line in ended.out.splitlines()]
-    assert cells[0] == ["account", "target", "driver", "problem", "reason", "since", "detail"]
-    assert [line[:5] for line in cells[1:4]] == [
-        ["acme", "driveri", "1", "parked", "unkeyed"],
-        ["acme", "driveri", "2", "parked", "unkeyed"],
-        ["acme", "motive", "3", "parked", "conflict"],
+    assert cells[0] == ["account", "target", "driver", "name", "problem", "reason", "since", "detail"]
+    assert [line[:6] for line in cells[1:4]] == [
+        ["acme", "driveri", "1", "Jane Doe", "parked", "unkeyed"],
+        ["acme", "driveri", "2", "Jane Doe", "parked", "unkeyed"],
+        ["acme", "motive", "3", "Jane Doe", "parked", "conflict"],
     ]
     assert cells[4] == ["3 open: 1 conflict, 2 unkeyed"]
     assert (len(cells), ended.status, ended.err) == (5, 0, "")

@@ -1,0 +1,145 @@
+"""How lists are shown: as a table, wide, JSON, YAML or CSV; sorted, cut, and watched."""
+
+import csv
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+
+from services.cli.client import Json
+from services.cli.printing import moment, out, print_json, print_note, print_table
+
+_WATCH_EVERY: Final = 2.0
+"""Seconds between two looks of `--watch`."""
+
+_DAY: Final = 86_400
+
+
+def in_utc(is_on: bool) -> bool:  # noqa: FBT001 - typer's signature of a callback
+    """Let every time of this command be printed in UTC."""
+    if is_on:
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+        ago.is_relative = False  # type: ignore[attr-defined]
+    return is_on
+
+
+class Output(StrEnum):
+    """The form of a list."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    CSV = "csv"
+
+
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", help="The form: a table, a wide one with every column, or for scripts.")
+]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Print at most this many.", show_default=False)]
+SortOption = Annotated[
+    str | None, typer.Option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN turns it round.")
+]
+WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Look again every two seconds, until Ctrl-C.")]
+UtcOption = Annotated[bool, typer.Option("--utc", help="Print every time in full, in UTC.", callback=in_utc)]
+ExitCodeOption = Annotated[bool, typer.Option("--exit-code", help="Exit with 3 where there is anything.")]
+
+FOUND: Final = 3
+"""The exit status with `--exit-code` where there is something to do."""
+
+
+def ago(text: str | None, now: datetime | None = None) -> str:
+    """A moment for people: `5 min ago` or `in 3 h` within a day, else the local time; blank for none."""
+    if not text:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(text)).total_seconds()
+    if abs(seconds) >= _DAY or not getattr(ago, "is_relative", True):
+        return moment(text)
+    units = ((3600, "h"), (60, "min"), (1, "s"))
+    size, unit = next((each for each in units if abs(seconds) >= each[0]), (1, "s"))
+    spoken = f"{int(abs(seconds) // size)} {unit}"
+    return f"in {spoken}" if seconds < 0 else f"{spoken} ago"
+
+
+def print_list(
+    found: Sequence[Json],
+    columns: Mapping[str, Callable[[Json], object]],
+    *,
+    output: Output = Output.TABLE,
+    sort: str | None = None,
+    limit: int | None = None,
+    wide: Mapping[str, Callable[[Json], object]] | None = None,
+    document: Callable[[Sequence[Json]], Any] = list,
+) -> None:
+    """Print a list; `columns` make the cells, `wide` those of a wide table and of CSV besides.
+
+    `document` makes of what is shown what JSON and YAML print.
+    """
+    every = {**columns, **(wide or {})}
+    if sort:
+        found = _sorted(found, every, sort)
+    shown = found[:limit]
+    match output:
+        case Output.JSON:
+            print_json(document(shown))
+        case Output.YAML:
+            import yaml  # noqa: PLC0415 - only where it is asked for
+
+            yaml.safe_dump(document(shown), sys.stdout, allow_unicode=True, sort_keys=False)
+        case Output.CSV:
+            writer = csv.writer(sys.stdout)
+            writer.writerow(name.replace(" ", "_") for name in every)
+            writer.writerows([_plain(cell(each)) for cell in every.values()] for each in shown)
+        case Output.TABLE | Output.WIDE:
+            cells = every if output is Output.WIDE else columns
+            print_table([*cells], [[cell(each) for cell in cells.values()] for each in shown])
+            if len(shown) < len(found):
+                print_note(f"{len(shown)} of {len(found)}; see the rest by another --limit")
+
+
+def _sorted(found: Sequence[Json], columns: Mapping[str, Callable[[Json], object]], sort: str) -> Sequence[Json]:
+    name = sort.removeprefix("-").replace("_", " ")
+    if name not in columns:
+        raise typer.BadParameter(f"there is no column {name!r}; there are: {', '.join(columns)}")
+
+    def value(each: Json) -> tuple[int, float, str]:
+        raw = each.get(name.replace(" ", "_"), columns[name](each))
+        return (0, float(raw), "") if isinstance(raw, int | float) else (1, 0.0, str(raw or "").casefold())
+
+    return sorted(found, key=value, reverse=sort.startswith("-"))
+
+
+def _plain(cell: object) -> object:
+    return "" if cell is None else cell
+
+
+def field(name: str) -> Callable[[Json], object]:
+    """A cell that is a field as it stands."""
+    return lambda each: each[name]
+
+
+def time_of(name: str) -> Callable[[Json], object]:
+    """A cell that is a moment, for people."""
+    return lambda each: ago(each[name])
+
+
+def watched(show: Callable[[], None], *, is_on: bool) -> None:
+    """Show something once, or again and again until Ctrl-C."""
+    if not is_on:
+        show()
+        return
+    try:
+        while True:
+            if out.is_terminal:
+                out.clear()
+            show()
+            sys.stdout.flush()
+            time.sleep(_WATCH_EVERY)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,79 @@
+"""The forms of lists, their times, and what a script learns from an exit status."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+
+from services.cli.listing import ago
+from tests.support.served_folder import ServedFolder
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(5, "5 s ago"), (300, "5 min ago"), (7300, "2 h ago"), (-7300, "in 2 h"), (0, "0 s ago")]
+)
+def test_a_moment_within_a_day_is_said_relative_to_now(seconds: int, shown: str) -> None:
+    assert ago((NOW - timedelta(seconds=seconds)).isoformat(), NOW) == shown
+    assert (
+        ago("2026-01-05T08:00:00+00:00", NOW) == f"{datetime(2026, 1, 5, 8, tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+    )
+    assert ago(None) == ""
+
+
+def test_issues_come_in_every_form_sorted_and_cut(looking: ServedFolder) -> None:
+    rows = [*csv.DictReader(io.StringIO(looking("issues", "list", "-o", "csv", "--sort", "-driver").out))]
+    assert [row["driver"] for row in rows] == ["3", "2", "1"]
+    assert (rows[0]["name"], rows[0]["place"]) == ("Jane Doe", "")
+    document = yaml.safe_load(looking("issues", "list", "-o", "yaml", "--limit", "1").out)
+    assert [each["driver"] for each in document["issues"]] == ["1"]
+    assert looking("issues", "list", "-o", "json").document == looking("issues", "list", "--json").document
+    cut = looking("issues", "list", "--limit", "2")
+    assert (len(cut.out.splitlines()), cut.err) == (4, "2 of 3; see the rest by another --limit\n")
+    assert "there is no column 'size'" in looking("issues", "list", "--sort", "size").err.replace("\n", " ")
+    assert "key" in looking("issues", "list", "-o", "wide").out.splitlines()[0]
+
+
+def test_a_script_learns_by_the_exit_status_whether_there_is_something_to_do(looking: ServedFolder) -> None:
+    assert looking("issues", "list", "--exit-code").status == 3
+    assert looking("issues", "list", "--reason", "mode", "--exit-code").status == 0
+    assert looking("status", "--exit-code").status == 3
+
+
+def test_status_fits_eighty_columns_with_the_worst_first(looking: ServedFolder) -> None:
+    lines = looking("status").out.splitlines()
+    assert [line.split()[2] for line in lines] == ["target", "driveri", "motive"]
+    assert max(map(len, lines)) <= 80
+
+
+def test_status_in_csv_has_every_figure(looking: ServedFolder) -> None:
+    rows = [*csv.DictReader(io.StringIO(looking("status", "-o", "csv").out))]
+    assert [(row["target"], row["needs_a_person"], row["unmanaged"]) for row in rows] == [
+        ("driveri", "2 unkeyed", "0"),
+        ("motive", "1 conflict", "0"),
+    ]
+
+
+def test_events_come_newest_first_and_for_scripts_in_their_order(looking: ServedFolder) -> None:
+    newest = looking("events", "--account", "acme", "--limit", "3").out.splitlines()
+    whole = looking("events", "--account", "acme", "--limit", "1000").out.splitlines()
+    assert newest == whole[:3]
+    assert "AccountAdded" in whole[-1]
+    assert '"type": "AccountAdded"' in looking("events", "--account", "acme", "--json").out.splitlines()[0]
+    assert "no event matches" in looking("events", "--since", "1h").err
+
+
+def test_a_driver_is_explained_by_name_and_several_are_listed(looking: ServedFolder) -> None:
+    several = looking("explain", "acme", "jane doe")
+    assert (several.status, several.out.count("Jane Doe")) == (1, 3)
+    assert "matches several drivers" in several.err
+    assert "portal driver 2" in looking("explain", "acme", "B@fleet.test").out
+    assert looking("explain", "acme", "nobody like this").status == 1
+
+
+def test_times_are_in_utc_on_demand(looking: ServedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert "2026-01-05 08:00:00" in looking("issues", "list", "--utc").out
