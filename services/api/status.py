@@ -20,8 +20,14 @@ from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Moment, ResponseBody
-from services.decider.read_models import DesiredRow, LinkRow, ObservedRow, RunningReconciliation
-from services.decider.rosters import unmanaged_by_place, unmanaged_identifiers
+from services.decider.read_models import (
+    DesiredRow,
+    LinkRow,
+    ObservedRow,
+    RunningReconciliation,
+    unmanaged_by_place,
+    unmanaged_identifiers,
+)
 from services.intake.read_models import ReadingRow
 from services.runtime.context import utc_now
 

@@ -7,13 +7,14 @@ are in it; a chain of drivers who wait for each other takes one more for each of
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from domain.claims import Batch, Decide
 from domain.driver_link import DriverLink, apply, unlinked
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.matching import DesiredDriver, Roster, claims, is_key_identifier, key_identifier
-from domain.store import FILLED, Store, Unit, Where
+from domain.store import FILLED, Row, Store, Unit, Where
 from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
@@ -23,14 +24,53 @@ from services.decider.read_models import (
     ObservedRow,
     Place,
     RosterIdentifier,
+    project_rosters,
     rows_among,
     to_delete_rows,
     to_link_row,
     to_observed_driver,
 )
-from services.decider.rosters import RosterChanges
+from services.runtime.read_models import Events, Values, kept_rows, to_unit
 
 Links = dict[PortalDriverId, DriverLink]
+
+
+class RosterChanges:
+    """What the reports of the batch in hand change in rosters, before it is stored."""
+
+    def __init__(self, store: Store, events: Events) -> None:
+        """Raises `StoreFailed`."""
+        rows = kept_rows(store)
+        project_rosters(events, rows)
+        changed: dict[type[Row], Mapping[Values, Any]] = dict(rows.changes())
+        self.unit = to_unit(changed.items())
+        """The rows that change."""
+        self.given_up: dict[Place, set[str]] = defaultdict(set)
+        """The identifiers that target drivers had before, and have no longer."""
+        for (account, target, identifier, _), row in changed.get(RosterIdentifier, {}).items():
+            if row is None:
+                self.given_up[AccountId(str(account)), Target(str(target))].add(str(identifier))
+        self._drivers: dict[Place, dict[str, ObservedRow | None]] = defaultdict(dict)
+        for (account, target, identifier), each in changed.get(ObservedRow, {}).items():
+            self._drivers[AccountId(str(account)), Target(str(target))][str(identifier)] = each
+
+    def over(self, place: Place, stored: Iterable[ObservedRow]) -> list[ObservedRow]:
+        """The stored rows of a roster, with the changes in their place."""
+        changed = self._drivers[place]
+        current = [row for row in stored if row.identifier not in changed]
+        return [*current, *(row for row in changed.values() if row)]
+
+
+def looks_at_claimants(store: Store, changes: RosterChanges) -> list[Look]:
+    """Looks at the claimants of identifiers that target drivers give up by these changes, which are not stored yet.
+
+    The target may have refused such an identifier to its claimant so far. Raises `StoreFailed`.
+    """
+    return [
+        Look(account=row.account, target=row.target, driver=row.driver)
+        for rows in rows_among(store, ClaimRow, "identifier", changes.given_up).values()
+        for row in rows
+    ]
 
 
 def decide_batch(

@@ -27,8 +27,7 @@ from domain.situations import Trigger
 from domain.store import FILLED, Event, Row, Store, Unit, Value, Where, pages
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
-from services.decider.batch import decide_batch
-from services.decider.projections import project_desired_drivers
+from services.decider.batch import RosterChanges, decide_batch, looks_at_claimants
 from services.decider.read_models import (
     ClaimRow,
     DesiredRow,
@@ -39,9 +38,11 @@ from services.decider.read_models import (
     RosterScanRow,
     RunningReconciliation,
     desired_of,
+    project_desired_drivers,
+    project_outages,
+    project_scans,
     rows_among,
 )
-from services.decider.rosters import RosterChanges, looks_at_claimants, project_outages, project_scans
 from services.runtime.context import Assignment, Clock
 from services.runtime.read_models import kept_rows, projected, to_unit
 from services.runtime.service import Backoff

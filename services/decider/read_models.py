@@ -1,17 +1,35 @@
-"""What the decider knows: the Portal's desired states, the targets' rosters, and the state of every link."""
+"""What the decider knows: the Portal's desired states, the targets' rosters, and the state of every link.
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar, cast
+Each row follows from the events of a log; the same functions keep them live, and make them from the logs again.
+"""
 
-from domain.driver_link import REFUSED, DeleteDecided, DriverLink, LinkEvent
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, TypeVar, cast
+from uuid import UUID
+
+from domain.claims import move_claims
+from domain.driver_link import REFUSED, DeleteDecided, DriverLink, LinkEvent, apply, unlinked
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, ObservedDriver, claims, key_identifier, to_desired
+from domain.outcomes import (
+    BreakerClosed,
+    BreakerOpened,
+    CallAnswered,
+    ObservedDriverGone,
+    ObservedDriverSeen,
+    ReportEvent,
+    RosterScanFailed,
+    RosterScanned,
+)
 from domain.portal import Change, DriverDeleted
 from domain.profile import tidy
-from domain.reconciliation import found_by
-from domain.store import Row, Store, Where
+from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused, found_by
+from domain.store import Row, Store, Where, pages
+from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
+from services.runtime.context import CHANGES, DECISIONS, OUTCOMES
+from services.runtime.read_models import Events, Project, ReadModel, Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +288,7 @@ class RetryRow(Row):
 Place = tuple[AccountId, Target]
 """An account on a target: its links are decided in one batch."""
 
+E = TypeVar("E")
 PlacedRow = TypeVar("PlacedRow", ClaimRow, LinkRow, RosterIdentifier, ObservedRow)
 
 
@@ -382,3 +401,257 @@ def to_delete_rows(events: Iterable[LinkEvent]) -> Iterator[DeleteRow]:
     for fact in events:
         if isinstance(fact, DeleteDecided) and fact.key:
             yield DeleteRow(account=fact.account, target=fact.target, driver=fact.driver, at=fact.at.isoformat())
+
+
+def project_desired_drivers(events: Events, rows: Rows) -> list[DesiredRow]:
+    """The last change of each driver; returns what each change states that says something new.
+
+    Nothing follows from a change whose sequence is not above the last one of its driver.
+    """
+    changes = [(at, event) for at, event in events if isinstance(event, Change)]
+    rows.load(DesiredRow, ((change.account, change.driver) for _, change in changes))
+    stated: list[DesiredRow] = []
+    for at, change in changes:
+        last = rows.get(DesiredRow, change.account, change.driver)
+        if last is None or change.sequence > last.sequence:
+            stated.append(to_desired_row(change, at))
+            rows.put(stated[-1])
+    return stated
+
+
+MOST_LINKS: Final = 20_000
+"""Links that are kept in memory while they are made again; others are folded from the log when they are needed."""
+
+
+class LinkProjection:
+    """Every link, what it claims, and the deletes that the guard counts, from the events of links in their order."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: OrderedDict[UUID, DriverLink] = OrderedDict()
+        self._end = 0
+        self._has_forgotten = False
+
+    def project(self, events: Events, rows: Rows) -> None:
+        """What follows from these events."""
+        facts = _of_kind(events, LinkEvent)
+        self._recall({fact.originator_id: fact for fact in facts}.values())
+        changed: dict[UUID, None] = {}
+        if not rows.is_whole:
+            rows.load(ClaimRow, self._claims_of(facts))
+        for fact in facts:
+            before = self._known[fact.originator_id]
+            after = apply(before, fact)
+            move_claims(_Claimants(rows, after), before, after)
+            self._known[fact.originator_id] = after
+            changed[fact.originator_id] = None
+        for row in to_delete_rows(facts):
+            rows.put(row)
+        for each in changed:
+            self._known.move_to_end(each)
+            rows.put(to_link_row(self._known[each]))
+        while len(self._known) > MOST_LINKS:
+            self._known.popitem(last=False)
+            self._has_forgotten = True
+        self._end = events[-1][0] if events else self._end
+
+    def _claims_of(self, facts: Iterable[LinkEvent]) -> Iterator[tuple[str, str, str]]:
+        """The claims that these facts may change."""
+        for fact in facts:
+            link = self._known[fact.originator_id]
+            after = apply(link, fact)
+            identifiers = link.claimable | after.claimable
+            yield from ((fact.account, fact.target, identifier) for identifier in identifiers)
+
+    def _recall(self, facts: Iterable[LinkEvent]) -> None:
+        """Know these links as they were before this page: those that are not kept are folded from the log."""
+        unknown = [fact for fact in facts if fact.originator_id not in self._known]
+        for fact in unknown:
+            self._known[fact.originator_id] = unlinked(
+                AccountId(fact.account), Target(fact.target), PortalDriverId(fact.driver)
+            )
+        if self._has_forgotten:
+            again = [fact.originator_id for fact in unknown if fact.originator_version > 1]
+            for originator, records in (self._store.records(again) if again else {}).items():
+                for record in records:
+                    if record.event is not None and record.position <= self._end:
+                        self._known[originator] = apply(self._known[originator], record.event)
+
+
+class _Claimants:
+    """Who has claimed which identifier, of the account and target of a link, as rows."""
+
+    def __init__(self, rows: Rows, link: DriverLink) -> None:
+        self._rows = rows
+        self._account, self._target = str(link.account), str(link.target)
+
+    def get(self, identifier: str, /) -> PortalDriverId | None:
+        row = self._rows.get(ClaimRow, self._account, self._target, identifier)
+        return PortalDriverId(row.driver) if row else None
+
+    def __setitem__(self, identifier: str, driver: PortalDriverId, /) -> None:
+        self._rows.put(ClaimRow(account=self._account, target=self._target, identifier=identifier, driver=driver))
+
+    def __delitem__(self, identifier: str, /) -> None:
+        self._rows.remove(ClaimRow, self._account, self._target, identifier)
+
+
+def project_rosters(events: Events, rows: Rows) -> None:
+    """The target drivers as they were last seen, and their identifiers."""
+    reported: dict[tuple[str, str, str], ReportEvent] = {}
+    for _, report in events:
+        if isinstance(report, ReportEvent):
+            for identifier in _identifiers_reported(report):
+                reported[report.account, report.target, identifier] = report
+    rows.load(ObservedRow, reported)
+    for (account, target, identifier), report in reported.items():
+        before, after = rows.get(ObservedRow, account, target, identifier), _row_after(identifier, report)
+        if before == after:
+            continue
+        if after is None:
+            rows.remove(ObservedRow, account, target, identifier)
+        else:
+            rows.put(after)
+        if before is None or after is None or (before.key, before.profile) != (after.key, after.profile):
+            _identify(before, after, rows)
+
+
+def _identify(before: ObservedRow | None, after: ObservedRow | None, rows: Rows) -> None:
+    """The identifiers of a target driver who was so before."""
+    kept = {row.identifier: row for row in to_roster_identifiers(after)} if after else {}
+    for row in to_roster_identifiers(before) if before else ():
+        if row.identifier not in kept:
+            rows.remove(RosterIdentifier, row.account, row.target, row.identifier, row.driver)
+    for row in kept.values():
+        rows.put(row)
+
+
+def project_scans(events: Events, rows: Rows) -> None:
+    """The last scans: a complete one ends a failure, and what was unreadable before."""
+    for _, report in events:
+        if not isinstance(report, RosterScanned | RosterScanFailed):
+            continue
+        place, at = {"account": report.account, "target": report.target}, report.at.isoformat()
+        if isinstance(report, RosterScanFailed):
+            rows.put(ScanFailureRow(**place, at=at, failure=f"{report.reason}: {report.detail}"))
+            continue
+        rows.remove(ScanFailureRow, report.account, report.target)
+        rows.put(RosterScanRow(**place, policy_generation=report.policy_generation, drivers=report.drivers, at=at))
+        if report.unreadable:
+            rows.put(UnreadableRow(**place, at=at, total=report.unreadable, records=report.unreadable_records))
+        else:
+            rows.remove(UnreadableRow, report.account, report.target)
+
+
+def project_outages(events: Events, rows: Rows) -> None:
+    """The outages: one begins when a breaker opens, and is over when it closes."""
+    for _, report in events:
+        if isinstance(report, BreakerOpened):
+            place, at = {"account": report.account, "target": report.target}, report.at.isoformat()
+            rows.put(OutageRow(**place, at=at, reason=report.reason, detail=report.detail))
+        elif isinstance(report, BreakerClosed):
+            rows.remove(OutageRow, report.account, report.target)
+
+
+def _identifiers_reported(report: ReportEvent) -> Iterator[str]:
+    """The target drivers that a report is about, by the identifiers of their keys."""
+    target = Target(report.target)
+    if isinstance(report, CallAnswered) and report.left:
+        yield key_identifier(target, Key(report.left))
+    if isinstance(report, CallAnswered | ObservedDriverSeen | ObservedDriverGone) and report.key:
+        yield key_identifier(target, Key(report.key))
+
+
+def _row_after(identifier: str, report: ReportEvent) -> ObservedRow | None:
+    """The target driver with this identifier after a report about it; None: it is gone."""
+    target = Target(report.target)
+    if not isinstance(report, CallAnswered | ObservedDriverSeen) or not report.key:
+        return None
+    if key_identifier(target, Key(report.key)) != identifier:
+        return None
+    seen = ObservedDriver(
+        key=Key(report.key), active=report.active, profile=report.profile, seen_at=report.at.isoformat()
+    )
+    return to_roster_row(AccountId(report.account), target, seen)
+
+
+def project_reconciliations(events: Events, rows: Rows) -> None:
+    """The last reconciliation of each account on a target."""
+    for _, fact in events:
+        if not isinstance(fact, ReconciliationCompleted | ReconciliationRefused):
+            continue
+        last = rows.get(ReconciliationRow, fact.account, fact.target)
+        row = ReconciliationRow(
+            account=fact.account,
+            target=fact.target,
+            version=fact.originator_version,
+            scan=fact.scan,
+            request=fact.request,
+            answered=max(fact.request, last.answered if last else 0),
+            at=fact.at.isoformat(),
+            is_refused=isinstance(fact, ReconciliationRefused),
+            drivers=0,
+            found={},
+            drifted={},
+            at_odds={},
+        )
+        if isinstance(fact, ReconciliationCompleted):
+            row = replace(row, drivers=fact.drivers, found=fact.found, drifted=fact.drifted, at_odds=fact.at_odds)
+        rows.put(row)
+
+
+def _of_kind(events: Events, kind: type[E]) -> list[E]:
+    return [event for _, event in events if isinstance(event, kind)]
+
+
+def _links(store: Store) -> Mapping[str, Project]:
+    return {DECISIONS: LinkProjection(store).project}
+
+
+def _of_reports(project: Project) -> Callable[[Store], Mapping[str, Project]]:
+    return lambda _: dict.fromkeys(OUTCOMES, project)
+
+
+READ_MODELS = (
+    *ACCOUNT_MODELS,
+    ReadModel(tables=(DesiredRow,), projections=lambda _: {CHANGES: project_desired_drivers}),
+    ReadModel(tables=(ObservedRow, RosterIdentifier), projections=_of_reports(project_rosters)),
+    ReadModel(tables=(RosterScanRow, ScanFailureRow, UnreadableRow), projections=_of_reports(project_scans)),
+    ReadModel(tables=(OutageRow,), projections=_of_reports(project_outages)),
+    ReadModel(tables=(LinkRow, ClaimRow, DeleteRow), projections=_links, version=2),
+    ReadModel(tables=(ReconciliationRow,), projections=lambda _: {DECISIONS: project_reconciliations}),
+)
+"""What the decider keeps of the logs."""
+
+
+def unmanaged_identifiers(store: Store, account: str, target: Target) -> set[str]:
+    """The identifiers of the active target drivers that no link has as its key, or is about to have.
+
+    Of a large fleet only a page is in memory at a time, and those that nothing claims. Raises `StoreFailed`.
+    """
+    place, found = {"account": account, "target": str(target)}, set[str]()
+    for shown in pages(store, ObservedRow, place, "identifier"):
+        active = {row.identifier for row in shown if row.active}
+        claimed = store.count(ClaimRow, {**place, "identifier": sorted(active)}, by=["identifier"])
+        found |= active - {str(identifier) for (identifier,) in claimed}
+    for links in pages(store, LinkRow, place, "driver") if found else ():
+        found -= {key_identifier(target, Key(link.key)) for link in links}
+    return found
+
+
+def unmanaged_by_place(store: Store, where: Where) -> Counter[tuple[str, str]]:
+    """How many target drivers are unmanaged, by account and target, of those that match, by three queries.
+
+    Raises `StoreFailed`.
+    """
+    linked = {
+        (str(account), str(target), key_identifier(Target(str(target)), Key(str(key))))
+        for account, target, key in store.count(LinkRow, where, by=["account", "target", "key"])
+    }
+    shown = store.count(ObservedRow, {**where, "active": True}, by=["account", "target", "identifier"])
+    free = [place for each in shown if (place := (str(each[0]), str(each[1]), str(each[2]))) not in linked]
+    claims = store.among(ClaimRow, ("account", "target", "identifier"), free) if free else []
+    claimed = {(row.account, row.target, row.identifier) for row in claims}
+    return Counter(
+        (account, target) for account, target, identifier in free if (account, target, identifier) not in claimed
+    )

@@ -14,9 +14,14 @@ from domain.reconciliation import Finding, ReconciliationCompleted, Reconciliati
 from domain.store import Event, Store, Unit
 from services.accounts.handlers import accounts_of
 from services.decider.batch import Links
-from services.decider.read_models import DesiredRow, ReconciliationRow, RunningReconciliation
-from services.decider.rosters import unmanaged_identifiers
-from services.runtime.read_models import Events, Rows, projected
+from services.decider.read_models import (
+    DesiredRow,
+    ReconciliationRow,
+    RunningReconciliation,
+    project_reconciliations,
+    unmanaged_identifiers,
+)
+from services.runtime.read_models import projected
 
 
 class ReconciliationOrigin(TypedDict):
@@ -178,28 +183,3 @@ def _ended(store: Store, work: RunningReconciliation, fact: ReconciliationComple
     unit.events.append(fact)
     unit.remove(RunningReconciliation, {"account": work.account, "target": work.target})
     return unit
-
-
-def project_reconciliations(events: Events, rows: Rows) -> None:
-    """The last reconciliation of each account on a target."""
-    for _, fact in events:
-        if not isinstance(fact, ReconciliationCompleted | ReconciliationRefused):
-            continue
-        last = rows.get(ReconciliationRow, fact.account, fact.target)
-        row = ReconciliationRow(
-            account=fact.account,
-            target=fact.target,
-            version=fact.originator_version,
-            scan=fact.scan,
-            request=fact.request,
-            answered=max(fact.request, last.answered if last else 0),
-            at=fact.at.isoformat(),
-            is_refused=isinstance(fact, ReconciliationRefused),
-            drivers=0,
-            found={},
-            drifted={},
-            at_odds={},
-        )
-        if isinstance(fact, ReconciliationCompleted):
-            row = replace(row, drivers=fact.drivers, found=fact.found, drifted=fact.drifted, at_odds=fact.at_odds)
-        rows.put(row)

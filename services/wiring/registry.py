@@ -28,7 +28,6 @@ from services.api.installation import Installation, Readers, RunningServices
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
-from services.decider.projections import READ_MODELS as DECIDER_MODELS
 from services.intake import read_models as intake
 from services.intake.handlers import Hourly, Intake
 from services.intake.polling import LOOK, ListReader, Polling
@@ -318,7 +317,7 @@ _DECIDER = ServiceSpec(
     log_title="decisions",
     consumes=(ACCOUNTS, CHANGES, *OUTCOMES),
     build=_decider,
-    read_models=DECIDER_MODELS,
+    read_models=decider.READ_MODELS,
     cached=(AccountRow, decider.DesiredRow, decider.ObservedRow, decider.LinkRow, decider.ClaimRow),
     cached_groups=(decider.RosterScanRow, decider.RosterIdentifier),
     work=(decider.Look, decider.RunningReconciliation, decider.RetryRow),

@@ -16,8 +16,7 @@ from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import PortalLine
 from domain.store import DeadLetter, Position, Store, Stream, Unit
 from services.decider.handlers import Decider
-from services.decider.projections import project_desired_drivers
-from services.decider.read_models import ClaimRow, DeleteRow, DesiredRow, LinkRow
+from services.decider.read_models import ClaimRow, DeleteRow, DesiredRow, LinkRow, project_desired_drivers
 from services.intake.handlers import UnknownDriver
 from services.runtime.context import Assignment
 from services.runtime.read_models import Rows, to_unit

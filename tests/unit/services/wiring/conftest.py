@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.identity import AccountId, Key, Target
-from services.decider import projections
+from services.decider import read_models as decider
 from services.runtime import read_models
 from services.wiring import rebuild
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
@@ -20,7 +20,7 @@ def small_pages() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rebuild, "_PAGE", 3)
         patch.setattr(read_models, "MOST_ROWS", 30)
-        patch.setattr(projections, "MOST_LINKS", 3)
+        patch.setattr(decider, "MOST_LINKS", 3)
         yield
 
 
