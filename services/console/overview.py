@@ -15,7 +15,7 @@ from services.api.accounts import list_accounts
 from services.api.installation import Readers
 from services.api.routing import Called, Installed
 from services.api.status import AccountStatus, show_status
-from services.console.rendering import HEADERS, ROOT, page
+from services.console.rendering import HEADERS, page, see_other
 from services.console.routing import new_pages
 
 router = new_pages()
@@ -47,7 +47,7 @@ _LONGEST = 600.0
 @router.get("", include_in_schema=False)
 async def redirect_to_overview() -> RedirectResponse:
     """The first page."""
-    return RedirectResponse(f"{ROOT}/")
+    return see_other("")
 
 
 @router.get("/")
