@@ -37,6 +37,9 @@ VENDORED: Final = {
 }
 """What was taken as it is: `dist/htmx.min.js` of htmx.org 2.0.11, `dist/sse.min.js` of htmx-ext-sse 2.2.4 (npm)."""
 
+MOST_LISTED = 100
+"""Accounts on one page."""
+
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether anything was stored."""
 
@@ -51,16 +54,22 @@ async def redirect_to_overview() -> RedirectResponse:
 
 
 @router.get("/")
-async def show_overview(request: Request, caller: Called, installation: Installed) -> HTMLResponse:
+async def show_overview(request: Request, caller: Called, installation: Installed, after: str = "") -> HTMLResponse:
     """How every account stands that the caller may see; each count leads to the list that it counts."""
     visible = await list_accounts(caller, installation)
     names = {each.account for each in visible}
     accounts = [each for each in await show_status(installation, account=None) if each.account in names]
-    known = {each.account for each in accounts}
+    accounts.sort(key=_urgency)
+    known = [each.account for each in accounts]
+    start = known.index(after) + 1 if after in known else 0
+    shown = accounts[start : start + MOST_LISTED]
     return page(
         request,
         "overview.html",
-        accounts=sorted(accounts, key=_urgency),
+        accounts=shown,
+        total=len(accounts),
+        after=after,
+        next=shown[-1].account if start + MOST_LISTED < len(accounts) else "",
         coming=[each for each in visible if each.account not in known],
         services_down=await installation.readers.call(installation.running.down),
         worst=sum(_urgency(each)[0] < 0 for each in accounts),

@@ -13,6 +13,7 @@ import pytest
 from domain.account import Role
 from services.api.authentication import CSRF_FIELD, at_local_socket, at_loopback
 from services.api.permissions import Principal, PrincipalKind
+from services.console import overview
 from services.console.overview import VENDORED
 from services.console.rendering import HEADERS
 from tests.unit.services.api.api_stand import ApiStand
@@ -84,6 +85,23 @@ async def test_counts_are_those_of_the_api_and_lead_to_what_they_count(
         assert (link, rows) == (link, int(count))
     driveri = next(each for each in status["targets"] if each["target"] == "driveri")
     assert f'state=parked">{sum(driveri["parked"].values())}</a>' in page
+
+
+async def test_every_account_is_on_one_page_of_the_overview(
+    stand: ApiStand, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MOST_LISTED", 2)
+    for account in ("ant", "bee", "cat", "dog", "eel"):
+        await stand.post("/accounts", {"account": account, "tier": "pro", "master_user": "jane"})
+    while stand.step():
+        pass
+    found, path = [], ""
+    for _ in range(3):
+        page = (await browser.get(path)).text
+        found.append(re.findall(r'href="/console/accounts/(\w+)/sync"', page))
+        following = re.search(r'rel="next" href="/console/([^"]+)"', page)
+        path = unescape(following[1]) if following else ""
+    assert (found, path) == ([["ant", "bee"], ["cat", "dog"], ["eel"]], "")
 
 
 async def test_names_are_shown_as_they_are_written(stand: ApiStand, browser: httpx.AsyncClient) -> None:
