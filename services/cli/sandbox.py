@@ -97,6 +97,7 @@ _MOST_SHOWN = 20
 def demo(
     data: Annotated[Path, typer.Option("--data", help="A folder for the demo; it is replaced.")] = Path("demo-data"),
     *,
+    push: Annotated[bool, typer.Option("--push", help="Let the Portal push its changes, signed.")] = False,
     as_json: JsonOption = False,
     console: Annotated[
         bool, typer.Option("--console", help="Keep everything running afterwards, with the console for a browser.")
@@ -111,12 +112,13 @@ def demo(
         driverlink demo
         driverlink demo --console
         driverlink demo --data /tmp/demo-data
+        driverlink demo --push
     """
     if console:
         _stay(data, port)
         return
     with progress_bar(is_quiet=as_json) as progress:
-        outcome = asyncio.run(play(data, progress))
+        outcome = asyncio.run(play(data, progress, is_pushed=push))
     if as_json:
         print_json(outcome.to_json())
     else:

@@ -4,6 +4,7 @@ The sandboxes run in a process of their own, and the product in this one; the de
 """
 
 import asyncio
+import json
 import shutil
 import socket
 import ssl
@@ -38,7 +39,9 @@ from services.sandbox.comparison import (
     untouched,
 )
 from services.sandbox.sample import SAMPLE
+from services.sandbox.state import wall_clock
 from services.sandbox.story import Announcement, Fleet, Scene, desired_id, to_scenes
+from services.sandbox.webhooks import standard_signature
 from services.wiring.embedded import run, serving
 from services.wiring.exports import ExportRow, read_export
 from services.wiring.settings import EmbeddedSettings
@@ -186,6 +189,11 @@ class Stage:
         """Have something done."""
         return (await self._client.post(V1 + path, json=body)).raise_for_status().json()
 
+    async def send(self, path: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Push these bytes; False where they are held until a person approves."""
+        answer = await self._client.post(V1 + path, content=body, headers=headers)
+        return answer.status_code != httpx.codes.CONFLICT and answer.raise_for_status().is_success
+
 
 def _to_reason(event: Json) -> Json:
     rationale = event["data"].get("rationale", {})
@@ -200,7 +208,13 @@ def _to_reason(event: Json) -> Json:
 
 
 @asynccontextmanager
-async def stage(data: Path, targets: RunningSandboxes, *, console: socket.socket | None = None) -> AsyncIterator[Stage]:
+async def stage(
+    data: Path,
+    targets: RunningSandboxes,
+    make: Callable[[httpx.AsyncClient], Stage] = Stage,
+    *,
+    console: socket.socket | None = None,
+) -> AsyncIterator[Stage]:
     """Every service, running in this process on a data folder, against the sandboxes; `console` as in `serving`."""
     addresses = {"driveri_url": targets.driveri, "motive_url": targets.motive}
     if targets.portal:
@@ -212,10 +226,32 @@ async def stage(data: Path, targets: RunningSandboxes, *, console: socket.socket
         try:
             transport = httpx.ASGITransport(at_local_socket(to_app(installation)))
             async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
-                yield Stage(client)
+                yield make(client)
         finally:
             stop.set()
             await running
+
+
+class PushingStage(Stage):
+    """The same, where the Portal pushes its changes, signed, in place of a person who states them."""
+
+    _secret = ""
+
+    async def open_account(self) -> None:
+        """The account, and the secret by which the Portal signs."""
+        await super().open_account()
+        self._secret = (await self.post(f"/accounts/{ACCOUNT}/webhooks/portal", {}))["secret"]
+
+    async def announce(self, change: Announcement) -> None:
+        """The Portal pushes one change; one that is held is pushed again once the Master User has approved it."""
+        kind = "driver.deleted" if change.action == "delete" else "driver.changed"
+        document = {"type": kind, "data": {"driver": change.driver, "profile": dict(change.profile)}}
+        body = json.dumps(document).encode()
+        sign = standard_signature(self._secret, wall_clock)
+        if not await self.send(f"/accounts/{ACCOUNT}/changes", body, sign(body)):
+            held = await self.get(f"/accounts/{ACCOUNT}/rekeyings")
+            await self.post(f"/accounts/{ACCOUNT}/rekeyings", {"by": MASTER_USER, "digest": held["digest"]})
+            await self.send(f"/accounts/{ACCOUNT}/changes", body, sign(body))
 
 
 _BATCH = 100
@@ -356,10 +392,14 @@ def _named(values: tuple[str, str, str], names: tuple[str, str, str]) -> dict[st
     return dict(zip(names, values, strict=True))
 
 
-async def play(data: Path, progress: Progress) -> DemoResult:
-    """The demonstration on a fresh data folder, with sandboxes of its own. Raises `NotADemo` or `SandboxEnded`."""
+async def play(data: Path, progress: Progress, *, is_pushed: bool = False) -> DemoResult:
+    """The demonstration on a fresh data folder, with sandboxes of its own; the Portal's changes `is_pushed`, or stated.
+
+    Raises `NotADemo` or `SandboxEnded`.
+    """
     make_fresh(data)
-    async with sandboxes() as targets, stage(data, targets) as on:
+    make = PushingStage if is_pushed else Stage
+    async with sandboxes() as targets, stage(data, targets, make) as on:
         return await Demo(on, targets, progress).play()
 
 

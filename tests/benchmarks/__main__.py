@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tests.benchmarks import commands, decider, embedded, first_load, latency, projector, rebuild, scan, steady
+from tests.benchmarks import commands, decider, embedded, first_load, latency, projector, pushing, rebuild, scan, steady
 from tests.benchmarks.findings import Finding, to_json
 from tests.benchmarks.servers import Servers, servers
 from tests.benchmarks.telling import Telling, bars, print_findings, print_minutes, print_profile, write_json
@@ -20,6 +20,7 @@ class Row(StrEnum):
     """A part of the table."""
 
     LATENCY = "latency"
+    PUSHED = "pushed"
     EMBEDDED = "embedded"
     STEADY = "steady"
     DECIDER = "decider"
@@ -38,6 +39,7 @@ _OF_BOTH: Mapping[Row, Callable[[latency.Both, Telling], Sequence[Finding]]] = {
 """What is measured of our pipeline and the bare one, which run up once for all of them."""
 
 _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
+    Row.PUSHED: pushing.measure,
     Row.DECIDER: decider.measure,
     Row.PROJECTOR: projector.measure,
     Row.REBUILD: rebuild.measure,
