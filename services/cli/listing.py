@@ -1,6 +1,5 @@
 """How lists are shown: as a table, wide, JSON, YAML or CSV; sorted, cut, and watched."""
 
-import csv
 import os
 import sys
 import time
@@ -93,6 +92,8 @@ def print_list(
 
             yaml.safe_dump(document(shown), sys.stdout, allow_unicode=True, sort_keys=False)
         case Output.CSV:
+            import csv  # noqa: PLC0415 - only where it is asked for
+
             writer = csv.writer(sys.stdout)
             writer.writerow(name.replace(" ", "_") for name in every)
             writer.writerows([_plain(cell(each)) for cell in every.values()] for each in shown)
