@@ -1,7 +1,10 @@
 """What a broker is asked for in a session. Source: KIP-227."""
 
+from inspect import signature
 from io import BytesIO
 
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v6, FetchRequest_v11, FetchResponse_v11
 
 from adapters.kafka.consumer import FetchSession, SessionRequest
@@ -79,3 +82,9 @@ def test_a_broker_that_knows_no_sessions_is_asked_as_the_library_does() -> None:
     whole = FetchRequest(500, 1, 5000, 0, [("a", [(0, 5, _MOST)])])
     made = SessionRequest(whole, FetchSession()).build(FetchRequest_v6)
     assert made.encode() == whole.build(FetchRequest_v6).encode()
+
+
+def test_the_library_fetches_by_what_is_replaced_in_it() -> None:
+    assert "Fetcher" in AIOKafkaConsumer.start.__code__.co_names
+    assert [*signature(Fetcher._proc_fetch_request).parameters] == ["self", "assignment", "node_id", "request"]
+    assert "_proc_fetch_request" in Fetcher._fetch_requests_routine.__code__.co_names
