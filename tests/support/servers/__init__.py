@@ -30,7 +30,8 @@ A fixture of another scope wraps the same servers, here for all the tests of a m
 
 Elsewhere, such as in benchmarks, `shared_kafka()`, `shared_postgres()`, `own_kafka()` and `own_postgres()` are context
 managers that raise `Unavailable`. And `python -m tests.support.servers` starts both until Ctrl-C and prints the two
-settings for others to use.
+settings for others to use; with a command behind it, it runs that with the settings, as `make test` does for all of
+its workers.
 
 `secure_kafka()` in `secure_kafka.py` is a Kafka that asks for passwords and certificates; it needs this machine's Java.
 

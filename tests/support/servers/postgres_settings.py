@@ -4,7 +4,7 @@ from collections.abc import Mapping
 POSTGRES_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
-    "max_connections": "200",
+    "max_connections": "400",
     "timezone": "UTC",
 }
 
