@@ -82,7 +82,7 @@ class ApiStand:
         headers = {"Cookie": cookie, CSRF_HEADER: session.csrf, "Content-Type": "application/json"}
         answer = await self.outside(min(route.methods or ()), path, content=b"{", json=None, headers=headers)
         assert answer.status_code != HTTPStatus.UNAUTHORIZED
-        is_problem = answer.headers["content-type"] == "application/problem+json"
+        is_problem = answer.headers.get("content-type") == "application/problem+json"
         return not is_problem or answer.json()["type"] != "/problems#forbidden"
 
     def key(self, grants: Grants) -> str:

@@ -29,7 +29,7 @@ async def passed(stand: ApiStand, route: APIRoute, key: str, account: str = "acm
     method = min(route.methods or ())
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     answer = await stand.outside(method, path, content=b"{", json=None, headers=headers)
-    kind = answer.json().get("type", "") if answer.headers["content-type"] == "application/problem+json" else ""
+    kind = answer.json().get("type", "") if answer.headers.get("content-type") == "application/problem+json" else ""
     assert (answer.status_code == 401) == (kind == "/problems#unauthenticated")
     return kind not in ("/problems#unauthenticated", "/problems#forbidden")
 
