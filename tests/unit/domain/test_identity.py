@@ -10,6 +10,7 @@ from domain.identity import (
     account_stream,
     breaker_stream,
     delivery_stream,
+    erasure_stream,
     link_stream,
     portal_driver_stream,
     scan_stream,
@@ -28,6 +29,7 @@ def test_the_ids_of_histories_never_change() -> None:
 def test_every_kind_of_history_has_its_own_id() -> None:
     ids = [
         account_stream(FLEET),
+        erasure_stream(FLEET),
         portal_driver_stream(FLEET, JANE),
         *(link_stream(FLEET, target, JANE) for target in Target),
         *(delivery_stream(FLEET, target, JANE) for target in Target),
