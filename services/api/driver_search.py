@@ -73,12 +73,8 @@ def in_state(
     if state == "undecided":
         return _undecided(decider, account, targets, after=after, limit=limit)
     if not (state or reason):
-        rows = decider.select(
-            DesiredRow, {"account": account, "is_wanted": True}, order_by="driver", after=after, limit=limit
-        )
-        return _to_page(
-            decider, account, {row.driver: "" for row in rows}, rows[-1].driver if len(rows) == limit else ""
-        )
+        found, last = _looked_through(decider, account, _wanted, after, limit, MOST_LOOKED_AT, page_of=limit)
+        return _to_page(decider, account, found, last)
     where: Where = {"account": account, "target": [*map(str, targets)]}
     where = {**where, **({"state": state} if state else {}), **({"reason": reason} if reason else {})}
     # A driver has at most one row for each target, so these are enough for so many drivers.
@@ -92,8 +88,8 @@ def _undecided(decider: Store, account: str, targets: Sequence[Target], *, after
     """The drivers that the Portal wants and that lack a link on one of these targets."""
     found: list[str] = []
     seen, last = 0, ""
-    for page in pages(decider, DesiredRow, {"account": account, "is_wanted": True}, "driver", after=after):
-        drivers = [row.driver for row in page]
+    for page in pages(decider, DesiredRow, {"account": account}, "driver", after=after):
+        drivers = [*_wanted(page)]
         where: Where = {"account": account, "target": [*map(str, targets)], "driver": drivers}
         links = decider.count(LinkRow, where, by=["driver"])
         for driver in drivers:
@@ -104,7 +100,7 @@ def _undecided(decider: Store, account: str, targets: Sequence[Target], *, after
                 return _to_page(decider, account, dict.fromkeys(found, ""), last)
         seen += len(page)
         if seen >= MOST_LOOKED_AT:
-            return _to_page(decider, account, dict.fromkeys(found, ""), last)
+            return _to_page(decider, account, dict.fromkeys(found, ""), page[-1].driver)
     return _to_page(decider, account, dict.fromkeys(found, ""), "")
 
 
@@ -134,6 +130,11 @@ def search(decider: Store, intake: Store, account: AccountId, text: str, *, afte
     return _to_page(decider, account, found, last and f"{_FORMER}:{last}")
 
 
+def _wanted(page: Sequence[DesiredRow]) -> Mapping[str, str]:
+    """Those that the Portal has: the database would look at the deleted ones in vain, however many there are."""
+    return {row.driver: "" for row in page if row.is_wanted}
+
+
 def _looked_through(
     decider: Store,
     account: str,
@@ -141,11 +142,13 @@ def _looked_through(
     behind: str,
     limit: int,
     most: int,
+    *,
+    page_of: int | None = None,
 ) -> tuple[dict[str, str], str]:
     """The matching ones among the next drivers, and the last one looked at; empty at the end."""
     found: dict[str, str] = {}
     looked_at = 0
-    for page in pages(decider, DesiredRow, {"account": account}, "driver", after=behind):
+    for page in pages(decider, DesiredRow, {"account": account}, "driver", after=behind, limit=page_of):
         for driver, former in matching(page).items():
             found[driver] = former
             if len(found) == limit:
