@@ -16,7 +16,6 @@ from typing import Annotated, Any, TypeVar
 from urllib import parse
 
 import typer
-from rich.prompt import Confirm
 
 from domain.failures import ClearFailure
 from domain.identity import Target
@@ -351,6 +350,8 @@ def ask(data: Path | None, asking: Callable[[Services], T]) -> T:
 
 def is_confirmed(question: str) -> bool:
     """Whether a person says yes; the end of the input is a no."""
+    from rich.prompt import Confirm
+
     try:
         return Confirm.ask(question, console=err, default=False)
     except EOFError:

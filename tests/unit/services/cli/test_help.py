@@ -75,6 +75,16 @@ def test_every_module_is_loaded_only_when_it_is_used() -> None:
     assert heavy & set(shown.rsplit("\n", 2)[-2].split()) == set()
 
 
+def test_a_command_converts_its_options_without_pydantic() -> None:
+    program = (
+        "import sys; from services.cli.app import app\n"
+        "try: app(['status', 'acme', '-o', 'csv', '--watch', '--data', '/nowhere'], standalone_mode=False)\n"
+        "except Exception as failure: print(type(failure).__name__, *sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert (shown[0], {"pydantic", "rich.prompt", "yaml"} & set(shown)) == ("CommandRefused", set())
+
+
 def test_only_what_serves_the_api_loads_it() -> None:
     program = "import sys; from services.cli import maintenance, serve; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
