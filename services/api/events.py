@@ -1,8 +1,9 @@
 """`/v1/events`: what happened, merged by time over several logs, filtered, and read on from a cursor."""
 
+import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -11,16 +12,20 @@ from itertools import islice
 from json import dumps, loads
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from domain.cleaning import LONGEST, LONGEST_ID, clean
 from domain.identity import Target
 from domain.profile import SPECS
 from domain.store import Event, Record, Stream
 from services.accounts.handlers import account_of, did_you_mean
+from services.api.installation import Installation
 from services.api.naming import NamedTarget, is_stated, number_named, unknown_driver
 from services.api.routing import Installed, new_router
 from services.api.schema import Malformed, Moment, ResponseBody
+from services.api.streaming import HEARTBEAT, EventStream, Waiting
 from services.runtime.context import utc_now
 
 _HEADER = frozenset({"originator_id", "originator_version", "at", "account", "target", "driver"})
@@ -154,9 +159,13 @@ class BadCursor(Exception):
 
 
 class EventPage(ResponseBody):
-    """Some of the events, oldest first. `cursor` goes on behind them; at the end it waits for what comes."""
+    """Some of the events, oldest first. `cursor` goes on behind them; at the end it waits for what comes.
+
+    `cursors` go on behind each of the events.
+    """
 
     events: tuple[LoggedEvent, ...]
+    cursors: tuple[str, ...] = Field(exclude=True)
     cursor: str
     is_end: bool
 
@@ -170,13 +179,10 @@ def read_events(streams: Mapping[str, Stream], filters: EventFilter, cursor: str
     """
     if limit < 1:
         raise ValueError("a page has at least one event")
-    positions = (
-        _decoded(cursor, streams)
-        if cursor is not None
-        else {name: _before(stream, filters.since) for name, stream in streams.items()}
-    )
+    positions = _start(streams, filters, cursor)
     logs = [_records(name, stream, positions[name], filters.until) for name, stream in streams.items()]
     found: list[LoggedEvent] = []
+    cursors: list[str] = []
     scanned = 0
     for name, record in islice(merge(*logs, key=lambda each: _moment(each[1])), MOST_SCANNED):
         scanned += 1
@@ -184,11 +190,21 @@ def read_events(streams: Mapping[str, Stream], filters: EventFilter, cursor: str
         event = logged(name, record)
         if filters.let_through(event):
             found.append(event)
+            cursors.append(_encoded(positions))
         if len(found) == limit:
             break
     is_end = scanned < MOST_SCANNED and len(found) < limit
-    goes_on = urlsafe_b64encode(dumps(positions, sort_keys=True).encode()).decode()
-    return EventPage(events=tuple(found), cursor=goes_on, is_end=is_end)
+    return EventPage(events=tuple(found), cursors=tuple(cursors), cursor=_encoded(positions), is_end=is_end)
+
+
+def _start(streams: Mapping[str, Stream], filters: EventFilter, cursor: str | None) -> dict[str, int]:
+    if cursor is not None:
+        return _decoded(cursor, streams)
+    return {name: _before(stream, filters.since) for name, stream in streams.items()}
+
+
+def _encoded(positions: Mapping[str, int]) -> str:
+    return urlsafe_b64encode(dumps(positions, sort_keys=True).encode()).decode()
 
 
 def _records(name: str, stream: Stream, after: int, until: datetime | None) -> Iterator[tuple[str, Record]]:
@@ -245,8 +261,110 @@ class FollowedEventPage(EventPage):
     is_over: bool
 
 
-@router.get("/events")
+class EventLine(LoggedEvent):
+    """An event on a line of its own. `cursor` goes on behind it."""
+
+    cursor: str
+
+
+_CHUNK = 200
+"""Events that are read at a time for a response in lines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """What a client asks for, in its own words; see `list_events`."""
+
+    account: str | None = None
+    driver: str | None = None
+    driver_id: str | None = None
+    target: Target | None = None
+    kinds: Sequence[str] = ()
+    since: str | None = None
+    until: str | None = None
+    log: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventReader:
+    """Reads what a client asks for, page by page."""
+
+    installation: Installation
+    streams: Mapping[str, Stream]
+    filters: EventFilter
+
+    async def page(self, cursor: str | None, limit: int) -> FollowedEventPage:
+        """The next page. Raises `BadCursor`, `StoreFailed`."""
+        found = await self.installation.readers.call(read_events, self.streams, self.filters, cursor, limit)
+        until = self.filters.until
+        is_over = found.is_end and until is not None and utc_now() - until >= _UNDER_WAY
+        return FollowedEventPage(**dict(found), is_over=is_over)
+
+    async def lines(self, page: FollowedEventPage) -> AsyncIterator[str]:
+        """Each event as a line of JSON, from this page to the end."""
+        while True:
+            for event, cursor in zip(page.events, page.cursors, strict=True):
+                yield EventLine(**dict(event), cursor=cursor).model_dump_json() + "\n"
+            if page.is_end:
+                return
+            page = await self.page(page.cursor, _CHUNK)
+
+    async def sent(self, page: FollowedEventPage, wait: Waiting) -> AsyncIterator[str]:
+        """Each event as a Server-Sent Event, from this page on, also those to come; heartbeats carry their place."""
+        clock = asyncio.get_running_loop().time
+        sent_at = clock()
+        while True:
+            for event, cursor in zip(page.events, page.cursors, strict=True):
+                yield f"id: {cursor}\ndata: {event.model_dump_json()}\n\n"
+            if page.events or clock() - sent_at >= HEARTBEAT:
+                # A client keeps this place, so that it does not pass again what it was not asked for.
+                yield f": so far\nid: {page.cursor}\n\n"
+                sent_at = clock()
+            if page.is_over or (page.is_end and not await wait()):
+                return
+            page = await self.page(page.cursor, _CHUNK)
+
+
+async def reader_of(installation: Installation, query: EventQuery) -> EventReader:
+    """What reads this. Raises `Malformed`, `UnknownAccount`, `UnknownDriver`."""
+    readers, account, driver = installation.readers, query.account, query.driver
+    if account is not None:
+        account = (await readers.call(account_of, readers.accounts, account)).account
+    filters = EventFilter(
+        account=account,
+        driver=clean(driver, LONGEST["driver"]) if driver is not None else None,
+        driver_id=clean(query.driver_id, LONGEST_ID) if query.driver_id is not None else None,
+        target=query.target,
+        types=frozenset(name for text in query.kinds for name in _types(text)),
+        since=_to_moment(query.since),
+        until=_to_moment(query.until),
+    )
+    if filters.since and filters.until and filters.since > filters.until:
+        raise Malformed(f"nothing is since {query.since} and until {query.until}: the one is after the other")
+    if filters.driver is not None and not await readers.call(is_stated, readers.intake, filters.driver, account):
+        raise await readers.call(unknown_driver, readers.intake, account, filters.driver)
+    known = installation.logs
+    if query.log is not None and query.log not in known:
+        raise Malformed(f"there is no log {query.log}; there are: {', '.join(known)}")
+    streams = {name: stream for name, stream in known.items() if query.log in (None, name)}
+    return EventReader(installation=installation, streams=streams, filters=filters)
+
+
+_FORMS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page; or, by `Accept`, all that match as lines of JSON, or these and those to come "
+        "as Server-Sent Events, whose `id` is a cursor.",
+        "content": {
+            "application/jsonl": {"schema": {"type": "string"}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    }
+}
+
+
+@router.get("/events", response_model=FollowedEventPage, responses=_FORMS)
 async def list_events(
+    request: Request,
     installation: Installed,
     *,
     account: str | None = None,
@@ -259,31 +377,28 @@ async def list_events(
     log: str | None = None,
     cursor: str | None = None,
     limit: str = "200",
-) -> FollowedEventPage:
-    """List what happened, oldest first, in pages."""
-    readers, most = installation.readers, number_named("limit", limit, _MOST_EVENTS)
-    if account is not None:
-        account = (await readers.call(account_of, readers.accounts, account)).account
-    filters = EventFilter(
+    last_event_id: Annotated[str, Header()] = "",
+) -> FollowedEventPage | Response:
+    """List what happened, oldest first: in pages, as lines of JSON, or as Server-Sent Events that go on."""
+    most = number_named("limit", limit, _MOST_EVENTS)
+    query = EventQuery(
         account=account,
-        driver=clean(driver, LONGEST["driver"]) if driver is not None else None,
-        driver_id=clean(driver_id, LONGEST_ID) if driver_id is not None else None,
+        driver=driver,
+        driver_id=driver_id,
         target=target,
-        types=frozenset(name for text in kinds or () for name in _types(text)),
-        since=_to_moment(since),
-        until=_to_moment(until),
+        kinds=kinds or (),
+        since=since,
+        until=until,
+        log=log,
     )
-    if filters.since and filters.until and filters.since > filters.until:
-        raise Malformed(f"nothing is since {since} and until {until}: the one is after the other")
-    if filters.driver is not None and not await readers.call(is_stated, readers.intake, filters.driver, account):
-        raise await readers.call(unknown_driver, readers.intake, account, filters.driver)
-    known = installation.logs
-    if log is not None and log not in known:
-        raise Malformed(f"there is no log {log}; there are: {', '.join(known)}")
-    streams = {name: stream for name, stream in known.items() if log in (None, name)}
-    page = await readers.call(read_events, streams, filters, cursor, most)
-    is_over = page.is_end and filters.until is not None and utc_now() - filters.until >= _UNDER_WAY
-    return FollowedEventPage(**dict(page), is_over=is_over)
+    reader = await reader_of(installation, query)
+    page = await reader.page(last_event_id or cursor, most)
+    accept = request.headers.get("accept", "")
+    if "text/event-stream" in accept:
+        return EventStream(request, lambda wait: reader.sent(page, wait))
+    if "application/jsonl" in accept:
+        return StreamingResponse(reader.lines(page), media_type="application/jsonl")
+    return page
 
 
 def _types(text: str) -> Sequence[str]:

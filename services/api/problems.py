@@ -15,7 +15,18 @@ from domain.account import NotPermitted
 from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
-from services.api import API_HEADER, dead_letters, events, issues, keys, planner, reconciliations, sign_in, webhooks
+from services.api import (
+    API_HEADER,
+    dead_letters,
+    events,
+    issues,
+    keys,
+    planner,
+    reconciliations,
+    sign_in,
+    streaming,
+    webhooks,
+)
 from services.api.installation import ServiceDown
 from services.api.oidc import SignInFailed
 from services.api.permissions import Forbidden, Unauthenticated
@@ -150,6 +161,9 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     reconciliations.NothingToReconcile: _kind(
         "nothing-to-reconcile", "Nothing can be reconciled", 409, "`detail` says why, and what would help."
     ),
+    streaming.TooManyStreams: _kind(
+        "too-many-streams", "Too many streams are open", 429, "Close a stream, or let several readers share one."
+    ),
     CredentialsUnreadable: _kind(
         "credentials-unreadable", "The stored credentials cannot be read", 409, "Check the services' secret key."
     ),
@@ -194,6 +208,8 @@ def to_response(problem: Problem, headers: Mapping[str, str] | None = None) -> J
 async def refuse(_: Request, refused: Exception) -> JSONResponse:
     """What an exception of `KINDS` is answered with."""
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(refused, Unauthenticated) else None
+    if isinstance(refused, streaming.TooManyStreams):
+        headers = {"Retry-After": "5"}
     return to_response(problem_of(refused), headers)
 
 

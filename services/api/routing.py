@@ -89,8 +89,13 @@ Installed = Annotated[Installation, Depends(_installation_of)]
 """The installation that the application serves."""
 
 
-async def _caller_of(request: Request) -> Caller:
+def caller_of(request: Request) -> Caller:
+    """Who makes a request of a route that is not public."""
     return cast("Caller", request.state.caller)
+
+
+async def _caller_of(request: Request) -> Caller:
+    return caller_of(request)
 
 
 Called = Annotated[Caller, Depends(_caller_of)]

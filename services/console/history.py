@@ -15,7 +15,7 @@ from services.runtime.context import utc_now
 router = new_pages()
 
 _KINDS = ("sync", "setting", "verdict", "request", "reconciliation")
-_PAGE = "100"
+_PAGE = 100
 
 
 @router.get("/accounts/{account}/history")
@@ -53,18 +53,16 @@ async def show_events(
     """Every event of every log, oldest first, from a moment on; at the end what comes is added."""
     chosen = next((each for each in Target if each == target), None)
     began = since or (utc_now() - timedelta(hours=1)).replace(microsecond=0).isoformat()
-    found = await events.list_events(
-        installation,
+    query = events.EventQuery(
         account=account or None,
         driver=driver or None,
         driver_id=driver_id or None,
         target=chosen,
-        kinds=[type] if type else None,
+        kinds=[type] if type else (),
         since=began,
         log=log or None,
-        cursor=cursor or None,
-        limit=_PAGE,
     )
+    found = await (await events.reader_of(installation, query)).page(cursor or None, _PAGE)
     return page(
         request,
         "events.html",

@@ -1,6 +1,5 @@
 """The first page, who is there, what is alive, and the files that pages are made with."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from http import HTTPStatus
@@ -8,13 +7,13 @@ from importlib.resources import files
 from typing import Final
 
 from fastapi import Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from services.api.accounts import list_accounts
-from services.api.installation import Readers
 from services.api.routing import Called, Installed
 from services.api.status import AccountStatus, show_status
+from services.api.streaming import EventStream, Waiting
 from services.console.rendering import HEADERS, page, see_other
 from services.console.routing import new_pages
 
@@ -39,12 +38,6 @@ VENDORED: Final = {
 
 MOST_LISTED = 100
 """Accounts on one page."""
-
-_LOOK_EVERY = 1.0
-"""Seconds between two looks at whether anything was stored."""
-
-_LONGEST = 600.0
-"""Seconds after which a page that listens connects again, so that no connection stays for ever."""
 
 
 @router.get("", include_in_schema=False)
@@ -86,28 +79,16 @@ def _urgency(status: AccountStatus) -> tuple[int, str]:
 
 
 @router.get("/changes")
-async def stream_changes(request: Request, installation: Installed) -> StreamingResponse:
+async def stream_changes(request: Request) -> EventStream:
     """Say, as Server-Sent Events, whenever anything was stored: a page then asks for its figures again."""
     if "text/event-stream" not in request.headers.get("accept", ""):
         raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, "this is a stream of Server-Sent Events")
-    lines = _changes(request, installation.readers)
-    return StreamingResponse(lines, media_type="text/event-stream", headers=dict(HEADERS) | {"x-accel-buffering": "no"})
+    return EventStream(request, _changes)
 
 
-async def _changes(request: Request, readers: Readers) -> AsyncIterator[str]:
-    seen = await readers.call(_ends, readers)
-    yield "retry: 2000\n\n"
-    for _ in range(int(_LONGEST / _LOOK_EVERY)):
-        if await request.is_disconnected():
-            return
-        if (now := await readers.call(_ends, readers)) != seen:
-            seen = now
-            yield f"event: changed\ndata: {sum(now)}\n\n"
-        await asyncio.sleep(_LOOK_EVERY)
-
-
-def _ends(readers: Readers) -> tuple[int, ...]:
-    return tuple(store.log.end() for store in readers.stores.values())
+async def _changes(wait: Waiting) -> AsyncIterator[str]:
+    while await wait():
+        yield "event: changed\ndata: .\n\n"
 
 
 @router.get("/static/{name}")

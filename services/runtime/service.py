@@ -355,6 +355,10 @@ class Service:
         """Notify that there is something new in our own log, or for us to do."""
         self._notifier.notify(self._log)
 
+    def waiter(self) -> asyncio.Event:
+        """An event that is set by each notification of this process, about whatever log."""
+        return self._notifier.waiter()
+
     def announce(self) -> None:
         """Notify all others that there is something new in our own log; this service itself need not look."""
         self._notifier.notify(self._log, but=self._waiter)

@@ -13,7 +13,7 @@ from threading import Timer
 from typing import Any, Final
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.store import StoreFailed
 
@@ -67,12 +67,21 @@ def tcp_socket(host: str, port: int) -> Iterator[socket.socket]:
         yield bound
 
 
+ENDING: Final = "driverlink.ending"
+"""In the scope of a request: an event that is set when responses that would stay open have to end."""
+
+
 @asynccontextmanager
 async def listening(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     """While this lasts, the application answers on this socket."""
+    ending = asyncio.Event()
+
+    async def ended_in_time(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, ENDING: ending}, receive, send)
+
     server = _Server(
         uvicorn.Config(
-            app,
+            ended_in_time,
             # Only h11 bounds the head of a request; at a local socket none but our own user asks.
             http="httptools" if bound.family is socket.AF_UNIX else "h11",
             lifespan="off",
@@ -85,6 +94,7 @@ async def listening(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        ending.set()
         server.should_exit = True
         await serving
 

@@ -1,0 +1,136 @@
+"""Responses that stay open, as Server-Sent Events: one look at the logs for all clients, and none without any."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, cast
+
+from fastapi import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from domain.store import StoreFailed
+from services.api.installation import Installation, Readers
+from services.api.routing import caller_of
+from services.runtime.service import REST, notified
+from services.runtime.serving import ENDING
+
+MOST_STREAMS: Final = 16
+"""Streams that one client may have open at a time."""
+
+HEARTBEAT: Final = 15.0
+"""Seconds after which something is sent, so that a proxy does not take the connection for dead."""
+
+_LONGEST: Final = 600.0
+"""Seconds after which a client connects again, and proves again whose request it is."""
+
+_PAUSE: Final = 0.05
+"""Seconds between two looks at the logs, however much is stored."""
+
+
+class TooManyStreams(Exception):
+    """A client has as many streams open as it may."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a client has at most {MOST_STREAMS} streams open: close one first")
+
+
+Waiting = Callable[[], Awaitable[bool]]
+"""Waits until something was stored, at most until a heartbeat is due; whether the stream goes on."""
+
+
+class Watch:
+    """Wakes the streams of a process when anything is stored."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._readers = installation.readers
+        self._notification = installation.accounts_service.waiter()
+        self._clients: dict[asyncio.Event, str] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def joined(self, client: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever anything was stored. Raises `TooManyStreams`."""
+        if sum(each == client for each in self._clients.values()) >= MOST_STREAMS:
+            raise TooManyStreams
+        news = asyncio.Event()
+        self._clients[news] = client
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            yield news
+        finally:
+            del self._clients[news]
+            if not self._clients:
+                self._looking.cancel()
+                self._looking = None
+
+    async def _look(self) -> None:
+        seen: tuple[int, ...] = ()
+        while True:
+            self._notification.clear()
+            now: tuple[int, ...] = ()
+            # Where this fails, the streams fail at what they read next.
+            with suppress(StoreFailed):
+                now = await self._readers.call(_ends, self._readers)
+            if now != seen:
+                for news in self._clients:
+                    news.set()
+            seen = now
+            await asyncio.sleep(_PAUSE)
+            await notified(self._notification, REST)
+
+
+def _ends(readers: Readers) -> tuple[int, ...]:
+    return tuple(store.log.end() for store in readers.stores.values())
+
+
+class EventStream(StreamingResponse):
+    """Server-Sent Events, made by `lines`, which end with the process, and with a store that fails.
+
+    It raises `TooManyStreams` before it begins.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, request: Request, lines: Callable[[Waiting], AsyncIterator[str]]) -> None:
+        super().__init__((), headers={"x-accel-buffering": "no"})
+        self._watch = _watch_of(request)
+        self._client = caller_of(request).principal.who
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        ending = scope.get(ENDING) or asyncio.Event()
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + _LONGEST
+        with self._watch.joined(self._client) as news:
+
+            async def wait() -> bool:
+                waits = [asyncio.create_task(each.wait()) for each in (news, ending)]
+                try:
+                    await asyncio.wait(waits, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for each in waits:
+                        each.cancel()
+                news.clear()
+                return not ending.is_set() and clock() < ends_at
+
+            async def sent() -> AsyncIterator[str]:
+                yield "retry: 2000\n\n"
+                with suppress(StoreFailed):
+                    async for line in self._lines(wait):
+                        yield line
+                        if ending.is_set() or clock() >= ends_at:
+                            return
+
+            self.body_iterator = sent()
+            await super().__call__(scope, receive, send)
+
+
+def _watch_of(request: Request) -> Watch:
+    """The one watch of the application."""
+    state = request.app.state
+    if not hasattr(state, "watch"):
+        state.watch = Watch(state.installation)
+    return cast("Watch", state.watch)
