@@ -19,6 +19,7 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
+    DefaultedAccountArgument,
     Json,
     JsonOption,
     NoteOption,
@@ -106,7 +107,7 @@ def list_all(
 
 
 @accounts.command()
-def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def show(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """Show one account.
 
     Examples:
@@ -449,7 +450,7 @@ def off(
 
 
 @sync.command()
-def status(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def status(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """Show whether Sync Drivers is on.
 
     Examples:

@@ -32,6 +32,9 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Setup": {
         "accounts": ("accounts", "Add accounts, connect them to their targets, and configure them."),
+        "context": ("contexts", "List, make and use contexts: the installations that commands ask."),
+        "login": ("contexts", "Store an API key for a context, once the API has said whose it is."),
+        "logout": ("contexts", "Forget the API key of a context."),
         "sync": ("accounts", "Turn Sync Drivers on or off for an account."),
     },
     "Operations": {

@@ -8,6 +8,7 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
+    DefaultedAccountArgument,
     Json,
     JsonOption,
     NoteOption,
@@ -23,7 +24,7 @@ DigestArgument = Annotated[str, typer.Argument(metavar="HASH", help="The hash of
 
 
 @approvals.command("list")
-def list_all(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def list_all(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """List the sets of held deletes of an account.
 
     Examples:
@@ -123,7 +124,7 @@ def _held(account: str, data: DataOption) -> list[Json]:
 
 
 @rekeyings.command("list")
-def list_rekeyings(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def list_rekeyings(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """List the held drivers of an account, with their identifiers before and after, and the hash of the set.
 
     Examples:

@@ -1,4 +1,4 @@
-"""How a command reaches the API: at `DRIVERLINK_API_URL`, else at the local socket of a data folder."""
+"""How a command reaches the API: by an option, the environment, the context in use, or the default data folder."""
 
 import json
 import os
@@ -20,6 +20,7 @@ import typer
 from domain.failures import ClearFailure
 from domain.identity import Target
 from services.api import ADDRESS, API_HEADER, PREFIX, V1
+from services.cli.contexts_file import current_context
 from services.cli.printing import err, print_note
 from services.wiring.data_folder import DEFAULT_FOLDER, DataFolder
 
@@ -77,7 +78,7 @@ class Services:
     `explain` makes a refusal of what went wrong where nothing has answered yet.
     """
 
-    def __init__(self, address: str, explain: Callable[[Exception], CommandRefused]) -> None:
+    def __init__(self, address: str, explain: Callable[[Exception], CommandRefused], key: str = "") -> None:
         self._explain = explain
         self._has_answered = False
         self._headers = {"Connection": "close"}
@@ -94,7 +95,7 @@ class Services:
         except ValueError as wrong:
             raise explain(wrong) from None
         self._base, self._where = url.path.rstrip("/"), without_password(address)
-        if key := _api_key():
+        if key:
             self._headers["Authorization"] = f"Bearer {key}"
         elif url.username or url.password:
             self._headers["Authorization"] = _basic(url.username or "", url.password or "")
@@ -220,9 +221,14 @@ def _api_key() -> str:
             key = Path(path).read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
             raise CommandRefused(f"{_KEY_VARIABLE}_FILE: {path} cannot be read as a key") from None
-    if not re.fullmatch(r"[!-~]*", key):
+    if not is_api_key(key):
         raise CommandRefused(f"{_KEY_VARIABLE} is not an API key: `driverlink keys create` prints one")
     return key
+
+
+def is_api_key(text: str) -> bool:
+    """Whether a header can carry this as an API key."""
+    return bool(re.fullmatch(r"[!-~]*", text))
 
 
 def _basic(name: str, password: str) -> str:
@@ -252,18 +258,35 @@ def _settings(data: Path | None) -> tuple[Path, str]:
     return settings.data, settings.api_url
 
 
-def reached(data: Path | None) -> Services:
-    """The services of an installation. Raises `WrongSettings`, `CommandRefused`.
+def services_at(url: str, key: str) -> Services:
+    """The services whose API is at an address of HTTP, or a local socket's path, asked with this key, if there is one.
 
-    A data folder that is named goes before `DRIVERLINK_API_URL`, and that before `DRIVERLINK_DATA`.
+    Raises `CommandRefused`.
+    """
+    advice = (
+        f"the API at {without_password(url)} does not answer: start it by `driverlink serve api` (or "
+        f"`driverlink up` on a data folder), or set another {PREFIX}API_URL"
+    )
+    return Services(url, lambda failure: _refused(failure, url, advice), key)
+
+
+_PLACES = (f"{PREFIX}API_URL", f"{PREFIX}DATA", f"{PREFIX}DATABASE_URL")
+"""The variables of which each says which installation is meant, so that the context does not."""
+
+
+def reached(data: Path | None) -> Services:
+    """The services of an installation. Raises `WrongSettings`, `CommandRefused`, `ContextsUnusable`.
+
+    A data folder that is named goes before `DRIVERLINK_API_URL`, that before `DRIVERLINK_DATA`, and that before the
+    context in use. A context's key is sent to the address of that context only; `DRIVERLINK_API_KEY` goes before it.
     """
     folder, url = _settings(data)
+    key = ""
+    if data is None and not any(map(os.environ.get, _PLACES)):
+        context = current_context()
+        folder, url, key = Path(context.data) if context.data else folder, context.api_url, context.key
     if data is None and url:
-        advice = (
-            f"the API at {without_password(url)} does not answer: start it by `driverlink serve api` (or "
-            f"`driverlink up` on a data folder), or set another {PREFIX}API_URL"
-        )
-        return Services(url, lambda failure: _refused(failure, url, advice))
+        return services_at(url, _api_key() or key)
     if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
         raise CommandRefused(
             f"{PREFIX}API_URL is not set: commands do not open the database of {PREFIX}DATABASE_URL, they reach the "
@@ -304,7 +327,10 @@ def _data_option(meaning: str) -> Any:  # noqa: ANN401 - typer's own
 
 DataOption = Annotated[
     Path | None,
-    _data_option("The data folder of the services; else DRIVERLINK_API_URL, else DRIVERLINK_DATA or driverlink-data."),
+    _data_option(
+        "The data folder of the services; else DRIVERLINK_API_URL, DRIVERLINK_DATA, the context in use, or "
+        "driverlink-data."
+    ),
 ]
 """Of a command that asks the API."""
 
@@ -330,6 +356,31 @@ def account_id(text: str | None) -> str | None:
 AccountArgument = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="The account's id, in any letter case.", callback=account_id)
 ]
+
+
+def _default_account() -> str:
+    """The account of the context in use; empty for none. Raises `ContextsUnusable`."""
+    return current_context().account
+
+
+def _named_account(text: str) -> str | None:
+    if not text:
+        raise typer.BadParameter("name it, or one for the context: `driverlink context set NAME --account ACCOUNT`")
+    return account_id(text)
+
+
+DefaultedAccountArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="[ACCOUNT]",
+        default_factory=_default_account,
+        help="The account's id, in any letter case; by default the context's.",
+        show_default=False,
+        callback=_named_account,
+    ),
+]
+"""Of a command that only reads."""
+
 TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
 OneDriverOption = Annotated[
     str | None, typer.Option("--driver", help="Only this driver: the Portal's id, a RefID or a Driveri DriverID.")

@@ -19,6 +19,7 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
+    DefaultedAccountArgument,
     Json,
     JsonOption,
     NoteOption,
@@ -47,7 +48,7 @@ WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until t
 
 
 def plan(
-    account: AccountArgument,
+    account: DefaultedAccountArgument,
     *,
     target: TargetOption = None,
     driver: OneDriverOption = None,

@@ -12,6 +12,7 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
+    DefaultedAccountArgument,
     Json,
     JsonOption,
     NoteOption,
@@ -100,7 +101,7 @@ def _print_result(result: Json) -> None:
 
 
 def reconciliations(
-    account: AccountArgument,
+    account: DefaultedAccountArgument,
     *,
     target: TargetOption = None,
     last: Annotated[

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, ask
+from services.cli.client import (
+    AccountArgument,
+    CommandRefused,
+    DataOption,
+    DefaultedAccountArgument,
+    Json,
+    JsonOption,
+    ask,
+)
 from services.cli.printing import moment, out, print_json, print_note, print_table
 
 webhook = typer.Typer(no_args_is_help=True)
@@ -27,7 +35,7 @@ SecretFile = Annotated[
 
 
 @webhook.command()
-def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def show(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """Show who may push to an account, where to, and what was refused. Secrets are not shown.
 
     Examples:

@@ -29,11 +29,11 @@ class Ended:
 
 
 def command(variables: Mapping[str, str], *arguments: str) -> Ended:
-    """Run a command with these variables in its environment, one at a time."""
+    """Run a command with these variables in its environment, and without contexts, one at a time."""
     out, err, status = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["driverlink", *arguments])
-        for name, value in variables.items():
+        for name, value in {"XDG_CONFIG_HOME": "/nowhere", **variables}.items():
             patch.setenv(name, value)
         try:
             main()
