@@ -133,10 +133,6 @@ class Accounts:
             self._store.commit(unit)
         return found
 
-    def remove(self, account: str, by: str | Asker) -> Account:
-        """Know an account no longer; its data is erased later. Raises `UnknownAccount` and `NotPermitted`."""
-        return self.ask(account, by, lambda person, known: person.remove(known))
-
     def _store_facts(self, account: Account, facts: tuple[AccountEvent, ...]) -> Account:
         for fact in facts:
             account = apply(account, fact)

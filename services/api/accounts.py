@@ -6,18 +6,21 @@ from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any, Literal, get_args
 
+from fastapi import Depends, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, ValidationError
 
-from domain.account import Account, Mode, NotPermitted, Tier, WantedAccount
+from domain.account import Account, AccountEvent, Mode, NotPermitted, Request, Tier, WantedAccount
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PORTAL, AccountId, Connectable, Target, WebhookSender
 from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import AccountChange, AccountDifference, Asker, accounts_in
 from services.api.installation import Installation
+from services.api.permissions import Caller
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import (
+    IF_MATCH,
     ByPerson,
     Moment,
     Named,
@@ -138,7 +141,10 @@ class Disconnect(RequestBody):
 
 
 class AccountSettings(ResponseBody):
-    """An account as people and scripts see it. `reconcile_at` is HH:MM in UTC; empty: derived from the account's id."""
+    """An account as people and scripts see it. `reconcile_at` is HH:MM in UTC; empty: derived from the account's id.
+
+    `version` grows with each change; in quotes it is the ETag.
+    """
 
     account: str
     tier: str
@@ -148,6 +154,7 @@ class AccountSettings(ResponseBody):
     sync: str
     modes: dict[str, str]
     reconcile_at: str
+    version: int
 
 
 class AppliedAccount(ResponseBody):
@@ -258,21 +265,22 @@ async def apply_accounts(body: ApplyAccounts, caller: Called, installation: Inst
     return AppliedLines(_encoded(_applied(body, caller.asks(body.by, body.note), installation)))
 
 
-@router.post("/{account}/people")
+@router.post("/{account}/people", openapi_extra=IF_MATCH)
 async def set_people(account: str, body: SetPeople, caller: Called, installation: Installed) -> AccountSettings:
     """Change an account's tier, Master User or account manager."""
     wanted = WantedAccount(tier=body.tier, master_user=body.master_user, account_manager=body.account_manager)
     by = caller.asks(body.by, body.note)
-    return await _change(installation, account, by, lambda person, known: person.bring_to(known, wanted))
+    return await _change(installation, account, caller, by, lambda person, known: person.bring_to(known, wanted))
 
 
-@router.post("/{account}/removed")
+@router.post("/{account}/removed", openapi_extra=IF_MATCH)
 async def remove_account(
     body: RemoveAccount, known: KnownAccount, caller: Called, installation: Installed
 ) -> RemovedAccount:
     """Remove an account: nothing is read or written for it from now on, and its targets stay as they are."""
     service, account = installation.accounts_service, known.account
-    await service.call_again(installation.accounts.remove, account, caller.asks(body.by, body.note))
+    remove = _as_seen(caller, lambda person, known: person.remove(known))
+    await service.call_again(installation.accounts.ask, account, caller.asks(body.by, body.note), remove)
     for place in (PORTAL, *Target):
         with suppress(CredentialsUnreadable):
             await service.call(installation.credentials.remove, account, place)
@@ -291,49 +299,59 @@ async def list_accounts(caller: Called, installation: Installed) -> list[Account
     return [_to_settings(account) for account in found if caller.principal.roles_on(account)]
 
 
-@router.get("/{account}")
+async def _tag(known: KnownAccount, response: Response) -> None:
+    response.headers["ETag"] = f'"{known.version}"'
+
+
+@router.get("/{account}", dependencies=[Depends(_tag)])
 async def show_account(known: KnownAccount) -> AccountSettings:
     """Show an account."""
     return _to_settings(known)
 
 
-@router.post("/{account}/allow")
+@router.post("/{account}/allow", openapi_extra=IF_MATCH)
 async def allow_sync(account: str, body: ByPerson, caller: Called, installation: Installed) -> AccountSettings:
     """Allow a Standard-tier account to turn Sync Drivers on."""
     by = caller.asks(body.by, body.note)
-    return await _change(installation, account, by, lambda person, known: person.allow(known))
+    return await _change(installation, account, caller, by, lambda person, known: person.allow(known))
 
 
-@router.post("/{account}/mode")
+@router.post("/{account}/mode", openapi_extra=IF_MATCH)
 async def set_mode(account: str, body: SetMode, caller: Called, installation: Installed) -> AccountSettings:
     """Set how far synchronisation with a target may go."""
     return await _change(
         installation,
         account,
+        caller,
         caller.asks(body.by, body.note),
         lambda person, known: person.set_mode(known, body.target, body.mode),
     )
 
 
-@router.post("/{account}/sync")
+@router.post("/{account}/sync", openapi_extra=IF_MATCH)
 async def turn_sync(account: str, body: TurnSync, caller: Called, installation: Installed) -> AccountSettings:
     """Turn Sync Drivers on or off."""
     return await _change(
         installation,
         account,
+        caller,
         caller.asks(body.by, body.note),
         lambda person, known: person.turn_on(known) if body.on else person.turn_off(known),
     )
 
 
-@router.post("/{account}/reconciliation-time")
+@router.post("/{account}/reconciliation-time", openapi_extra=IF_MATCH)
 async def set_reconciliation_time(
     account: str, body: SetReconciliationTime, caller: Called, installation: Installed
 ) -> AccountSettings:
     """Set when daily reconciliations begin."""
     by = caller.asks(body.by, body.note)
     return await _change(
-        installation, account, by, lambda person, known: person.set_reconciliation_time(known, body.reconcile_at)
+        installation,
+        account,
+        caller,
+        by,
+        lambda person, known: person.set_reconciliation_time(known, body.reconcile_at),
     )
 
 
@@ -380,11 +398,24 @@ async def disconnect_target(body: Disconnect, known: KnownAccount, installation:
     return DisconnectedTarget(account=known.account, target=body.target, removed=removed)
 
 
-async def _change(installation: Installation, account: str, by: Asker, request: AccountChange) -> AccountSettings:
-    """Do what this person requests of the account, and wake who waits for it."""
-    changed = await installation.accounts_service.call_again(installation.accounts.ask, account, by, request)
+async def _change(
+    installation: Installation, account: str, caller: Caller, by: Asker, request: AccountChange
+) -> AccountSettings:
+    """Do what this person requests of the account, and wake who waits for it. Raises `NotAsSeen`."""
+    change = _as_seen(caller, request)
+    changed = await installation.accounts_service.call_again(installation.accounts.ask, account, by, change)
     installation.accounts_service.notify()
     return _to_settings(changed)
+
+
+def _as_seen(caller: Caller, request: AccountChange) -> AccountChange:
+    """The same request of an account that is as the caller saw it: what is stored follows on that very version."""
+
+    def change(person: Request, known: Account) -> tuple[AccountEvent, ...]:
+        caller.check_seen(str(known.version))
+        return request(person, known)
+
+    return change
 
 
 async def _read_portal(account: AccountId, installation: Installation) -> None:
@@ -517,4 +548,5 @@ def _to_settings(account: Account) -> AccountSettings:
         sync="on" if account.is_on else "off",
         modes={str(target): str(mode) for target, mode in account.modes.items()},
         reconcile_at=account.reconcile_at,
+        version=account.version,
     )

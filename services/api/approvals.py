@@ -1,6 +1,8 @@
 """`/v1/accounts/{account}/approvals`: held deletes, as the sets that a person approves or rejects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from fastapi import Response
 
 from domain.account import DeletesApproved, DeletesRejected, NotPermitted
 from domain.guard import digest_of_holds
@@ -8,7 +10,7 @@ from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import FILLED, Store, Where, pages
 from services.api.explanation_text import name_of
 from services.api.routing import Called, Installed, KnownAccount, new_router
-from services.api.schema import ByPerson, Moment, ResponseBody
+from services.api.schema import IF_MATCH, ByPerson, Moment, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import DesiredRow, LinkRow
 
@@ -86,16 +88,24 @@ def _held_on(decider: Store, account: AccountId, target: Target) -> Iterator[Hel
 
 
 @router.get("")
-async def list_held_deletes(known: KnownAccount, installation: Installed) -> list[HeldSet]:
+async def list_held_deletes(known: KnownAccount, installation: Installed, response: Response) -> list[HeldSet]:
     """List the sets of held deletes, one for each target that has any."""
-    return await installation.readers.call(held, installation.readers.decider, known.account)
+    sets = await installation.readers.call(held, installation.readers.decider, known.account)
+    response.headers["ETag"] = f'"{_tag(sets)}"'
+    return sets
 
 
-@router.post("")
+def _tag(sets: Iterable[HeldSet]) -> str:
+    """What these sets are known by: the digest of each."""
+    return ".".join(each.digest for each in sets)
+
+
+@router.post("", openapi_extra=IF_MATCH)
 async def judge_held_deletes(body: Judge, known: KnownAccount, caller: Called, installation: Installed) -> JudgedSet:
     """Approve or reject exactly the set of this digest."""
     name = known.account
     sets = await installation.readers.call(held, installation.readers.decider, name)
+    caller.check_seen(_tag(sets))
     chosen = next((each for each in sets if (each.target, each.digest) == (body.target, body.digest)), None)
     if chosen is None:
         raise NotPermitted(

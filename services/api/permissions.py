@@ -22,6 +22,13 @@ class Forbidden(Exception):
     """Whose request it is has none of the roles that the route takes."""
 
 
+class NotAsSeen(Exception):
+    """What a request is about is not as `If-Match` says that its sender saw it."""
+
+    def __init__(self) -> None:
+        super().__init__("it has changed since it was seen, so nothing was done; look at it again")
+
+
 class PrincipalKind(StrEnum):
     """How somebody proved who they are: by signing in, by an API key, or by being where only the operator can be."""
 
@@ -205,10 +212,16 @@ _ORDER = (Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.APPROVER, Role.OPERATOR, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who makes a request, and the role in which they may."""
+    """Who makes a request, and the role in which they may. `if_match` is what they saw, as the header says it."""
 
     principal: Principal
     role: Role
+    if_match: str = ""
+
+    def check_seen(self, tag: str) -> None:
+        """Raise `NotAsSeen` where they saw something else than this; who names nothing takes it as it is."""
+        if self.if_match and not {"*", f'"{tag}"'} & {each.strip() for each in self.if_match.split(",")}:
+            raise NotAsSeen
 
     @classmethod
     def permitted(cls, principal: Principal, permission: Permission, account: Account | None) -> "Caller":

@@ -28,7 +28,7 @@ from services.api.planner import (
 )
 from services.api.problems import UNEXPECTED, problem_of, to_problem
 from services.api.routing import Called, Installed, KnownAccount, new_router
-from services.api.schema import ByPerson, Problem, ResponseBody
+from services.api.schema import IF_MATCH, ByPerson, Problem, ResponseBody
 from services.decider.read_models import ReconciliationRow
 from services.runtime.context import utc_now
 
@@ -126,12 +126,13 @@ async def make_plan(
     return PlanLines(_encoded(_plan_lines(installation, known, future, targets, stated)))
 
 
-@router.post("", response_class=PlanLines, responses=_RESPONSES)
+@router.post("", response_class=PlanLines, responses=_RESPONSES, openapi_extra=IF_MATCH)
 async def apply_plan(body: ApplyPlan, known: KnownAccount, caller: Called, installation: Installed) -> PlanLines:
     """Request exactly what a plan said, as JSON lines: progress, then the requests by target."""
     targets = planned_targets(known, body.target)
     asker = caller.asks(body.by, body.note)
     _check(known, targets, asker)
+    caller.check_seen(body.plan)
     return PlanLines(_encoded(_apply_lines(installation, known, targets, body.plan, asker)))
 
 

@@ -29,7 +29,7 @@ from services.api import (
 )
 from services.api.installation import ServiceDown
 from services.api.oidc import SignInFailed
-from services.api.permissions import Forbidden, Unauthenticated
+from services.api.permissions import Forbidden, NotAsSeen, Unauthenticated
 from services.api.schema import FieldError, Malformed, Problem, field_errors, in_one_line
 from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
 from services.intake.pushing import PushIdReused
@@ -161,6 +161,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     reconciliations.NothingToReconcile: _kind(
         "nothing-to-reconcile", "Nothing can be reconciled", 409, "`detail` says why, and what would help."
     ),
+    NotAsSeen: _kind("not-as-seen", "It has changed since it was seen", 412, _READ_AGAIN),
     streaming.TooManyStreams: _kind(
         "too-many-streams", "Too many streams are open", 429, "Close a stream, or let several readers share one."
     ),

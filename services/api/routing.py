@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -35,7 +36,8 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             if permission.scope is not Scope.PUBLIC:
                 try:
-                    request.state.caller = await _permitted(request, permission, names_account=names_account)
+                    caller = await _permitted(request, permission, names_account=names_account)
+                    request.state.caller = replace(caller, if_match=request.headers.get("if-match", "").strip())
                 except (Unauthenticated, Forbidden, UnknownAccount):
                     await _discard_body(request)
                     raise

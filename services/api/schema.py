@@ -20,6 +20,20 @@ class Malformed(Exception):
         self.errors = errors
 
 
+IF_MATCH: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "What the sender saw, as an ETag; if it is otherwise now, the request is refused with 412.",
+        }
+    ]
+}
+"""What OpenAPI says of a route that honours `If-Match`."""
+
+
 class RequestBody(BaseModel):
     """The JSON object of a request: unknown fields are refused, and spaces around texts removed."""
 

@@ -20,9 +20,8 @@ router = new_pages(prefix="/accounts/{account}")
 @router.get("/approvals")
 async def show_approvals(request: Request, known: KnownAccount, installation: Installed) -> HTMLResponse:
     """The sets of held deletes, with names: each is approved or rejected as a whole, and as it was seen."""
-    return page(
-        request, "approvals.html", account=known.account, sets=await approvals.list_held_deletes(known, installation)
-    )
+    sets = await installation.readers.call(approvals.held, installation.readers.decider, known.account)
+    return page(request, "approvals.html", account=known.account, sets=sets)
 
 
 @router.post("/approvals")

@@ -16,6 +16,7 @@ from domain.account import Mode
 from domain.identity import AccountId, Target, scan_stream
 from domain.outcomes import RosterScanned
 from domain.store import DeadLetter, Resubmission, Row, Store, Unit
+from services.accounts.handlers import AccountChange
 from services.api import V1
 from services.api.access import Access
 from services.api.app import to_app
@@ -155,6 +156,15 @@ class ApiStand:
             await self.post(f"/accounts/{account}/drivers", {"action": "create", "driver": driver, "profile": profile})
         while self.step():
             pass
+
+    @property
+    def asked_store(self) -> Store:
+        """What people ask of accounts is stored here."""
+        return self._installation.accounts._store
+
+    def ask(self, account: str, by: str, change: AccountChange) -> None:
+        """Do at once what this person asks, as another process would."""
+        self._installation.accounts.ask(account, by, change)
 
     async def set_mode(self, account: str, target: Target, mode: Mode) -> None:
         """Jane says how far it may go, and the decider knows."""
