@@ -1,5 +1,6 @@
 """`driverlink approvals` and `driverlink rekeyings`: what is held until a person decides."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -15,6 +16,18 @@ from services.cli.client import (
     PersonOption,
     ask,
 )
+from services.cli.listing import (
+    LimitOption,
+    Output,
+    OutputOption,
+    SortOption,
+    UtcOption,
+    WatchOption,
+    field,
+    print_list,
+    time_of,
+    watched,
+)
 from services.cli.printing import moment, out, print_json, print_note, print_table
 
 approvals = typer.Typer(no_args_is_help=True)
@@ -24,21 +37,41 @@ DigestArgument = Annotated[str, typer.Argument(metavar="HASH", help="The hash of
 
 
 @approvals.command("list")
-def list_all(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def list_all(
+    account: DefaultedAccountArgument,
+    data: DataOption = None,
+    *,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
+    as_json: JsonOption = False,
+) -> None:
     """List the sets of held deletes of an account.
 
     Examples:
         driverlink approvals list acme
+        driverlink approvals list acme -o csv --sort since
     """
-    found = _held(account, data)
-    if as_json:
-        print_json(found)
-        return
-    if not found:
-        print_note(f"no deletes of {account} are held")
-        return
-    rows = [(each["target"], each["digest"], len(each["drivers"]), moment(each["since"])) for each in found]
-    print_table(("target", "hash", "deletes", "since"), rows)
+    form = Output.JSON if as_json else output
+
+    def show() -> None:
+        found = _held(account, data)
+        if form is Output.TABLE and not found:
+            print_note(f"no deletes of {account} are held")
+            return
+        print_list(found, _SETS, output=form, sort=sort, limit=limit)
+
+    watched(show, is_on=watch)
+
+
+_SETS: Mapping[str, Callable[[Json], object]] = {
+    "target": field("target"),
+    "hash": field("digest"),
+    "deletes": lambda row: len(row["drivers"]),
+    "since": time_of("since"),
+}
 
 
 @approvals.command()
@@ -124,24 +157,60 @@ def _held(account: str, data: DataOption) -> list[Json]:
 
 
 @rekeyings.command("list")
-def list_rekeyings(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def list_rekeyings(
+    account: DefaultedAccountArgument,
+    data: DataOption = None,
+    *,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
+    as_json: JsonOption = False,
+) -> None:
     """List the held drivers of an account, with their identifiers before and after, and the hash of the set.
 
     Examples:
         driverlink rekeyings list acme
+        driverlink rekeyings list acme -o csv --limit 20
     """
-    found = ask(data, lambda services: services.get(f"/accounts/{account}/rekeyings"))
-    if as_json:
-        print_json(found)
-    elif not found["drivers"]:
-        print_note(f"nothing is held for {account}")
-    else:
-        rows = [
-            (each["driver"], _identifiers(each["before"]), _identifiers(each["after"]), moment(each["since"]))
-            for each in found["drivers"]
-        ]
-        print_table(("driver", "before", "after", "since"), rows)
-        out.print(f"hash {found['digest']}", markup=False)
+    form = Output.JSON if as_json else output
+
+    def show() -> None:
+        found = ask(data, lambda services: services.get(f"/accounts/{account}/rekeyings"))
+        if form is Output.TABLE and not found["drivers"]:
+            print_note(f"nothing is held for {account}")
+            return
+        print_list(
+            found["drivers"],
+            _REKEYED,
+            output=form,
+            sort=sort,
+            limit=limit,
+            document=lambda shown: {**found, "drivers": shown},
+        )
+        if form in (Output.TABLE, Output.WIDE):
+            out.print(f"hash {found['digest']}", markup=False)
+
+    watched(show, is_on=watch)
+
+
+def _identifiers(name: str) -> Callable[[Json], object]:
+    """A cell with identifiers."""
+
+    def cell(row: Json) -> str:
+        shown = [f"{kind}={text}" for kind, text in sorted(row[name].items()) if kind != "key"]
+        return ", ".join(shown) or "a new driver"
+
+    return cell
+
+
+_REKEYED: Mapping[str, Callable[[Json], object]] = {
+    "driver": field("driver"),
+    "before": _identifiers("before"),
+    "after": _identifiers("after"),
+    "since": time_of("since"),
+}
 
 
 @rekeyings.command("approve")
@@ -170,8 +239,3 @@ def approve_rekeyings(
 
 def _by(person: str | None) -> str:
     return f" by {person}" if person else ""
-
-
-def _identifiers(identifiers: dict[str, str]) -> str:
-    shown = [f"{name}={text}" for name, text in sorted(identifiers.items()) if name != "key"]
-    return ", ".join(shown) or "a new driver"

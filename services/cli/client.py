@@ -358,13 +358,17 @@ AccountArgument = Annotated[
 ]
 
 
+_NO_ACCOUNT = "-"
+"""What cannot be an account's id, and stands for none; an empty argument is a slip, which is refused as such."""
+
+
 def _default_account() -> str:
-    """The account of the context in use; empty for none. Raises `ContextsUnusable`."""
-    return current_context().account
+    """The account of the context in use. Raises `ContextsUnusable`."""
+    return current_context().account or _NO_ACCOUNT
 
 
 def _named_account(text: str) -> str | None:
-    if not text:
+    if text == _NO_ACCOUNT:
         raise typer.BadParameter("name it, or one for the context: `driverlink context set NAME --account ACCOUNT`")
     return account_id(text)
 
@@ -372,7 +376,7 @@ def _named_account(text: str) -> str | None:
 DefaultedAccountArgument = Annotated[
     str,
     typer.Argument(
-        metavar="[ACCOUNT]",
+        metavar="ACCOUNT",
         default_factory=_default_account,
         help="The account's id, in any letter case; by default the context's.",
         show_default=False,

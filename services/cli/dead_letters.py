@@ -11,6 +11,18 @@ import typer
 
 from domain.identity import Target
 from services.cli.client import CommandRefused, DataOption, Json, JsonOption, Services, ask, is_confirmed
+from services.cli.listing import (
+    Output,
+    OutputOption,
+    SortOption,
+    UtcOption,
+    WatchOption,
+    field,
+    print_list,
+    sorted_by,
+    time_of,
+    watched,
+)
 from services.cli.printing import moment, out, print_json, print_note, to_json, visible
 
 _LONGEST_REASON = 100
@@ -69,6 +81,10 @@ def list_all(
     after: Annotated[str | None, typer.Option(metavar="NAME", help="Continue after this one.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list at most.")] = 50,
     data: DataOption = None,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, one per line: since when, name, type, account and reason.
@@ -78,12 +94,34 @@ def list_all(
     Examples:
         driverlink dead-letters list
         driverlink dead-letters list --service decider --account acme
+        driverlink dead-letters list --sort since -o csv
     """
     wanted = {"service": service, "account": account, "reason": reason}
-    found = ask(data, lambda services: _list(services, wanted, after, limit))
-    if as_json:
-        print_json(found)
-        return
+    form = Output.JSON if as_json else output
+
+    def show_once() -> None:
+        found = ask(data, lambda services: _list(services, wanted, after, limit))
+        letters = sorted_by(found["letters"], _COLUMNS, sort)
+        if form is Output.TABLE:
+            _print_lines({**found, "letters": letters})
+        else:
+            print_list(letters, _COLUMNS, output=form, document=lambda shown: {**found, "letters": shown})
+
+    watched(show_once, is_on=watch)
+
+
+_COLUMNS: Mapping[str, Callable[[Json], object]] = {
+    "since": time_of("since"),
+    "name": field("name"),
+    "type": field("type"),
+    "account": field("account"),
+    "waiting": field("is_waiting"),
+    "reason": field("reason"),
+}
+
+
+def _print_lines(found: Json) -> None:
+    """The listed letters, one per line, and how to see the others."""
     for letter in found["letters"]:
         _print(to_line(letter))
     if not found["letters"]:

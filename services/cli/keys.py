@@ -1,12 +1,26 @@
 """`driverlink keys` and `driverlink sign-in`: how machines and browsers prove who they are."""
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from services.cli.client import DataOption, Json, JsonOption, account_id, ask
-from services.cli.printing import moment, out, print_json, print_note, print_table
+from services.cli.listing import (
+    LimitOption,
+    Output,
+    OutputOption,
+    SortOption,
+    UtcOption,
+    WatchOption,
+    ago,
+    field,
+    print_list,
+    time_of,
+    watched,
+)
+from services.cli.printing import moment, out, print_json, print_note
 
 keys = typer.Typer(no_args_is_help=True)
 
@@ -51,33 +65,50 @@ def create(
 
 
 @keys.command("list")
-def list_all(data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def list_all(
+    data: DataOption = None,
+    *,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
+    as_json: JsonOption = False,
+) -> None:
     """List API keys, the newest first.
 
     Examples:
         driverlink keys list
+        driverlink keys list --sort used -o csv
     """
-    found = ask(data, lambda services: services.get("/keys"))
-    if as_json:
-        print_json(found)
-    elif not found:
-        print_note("no keys yet: make one with `driverlink keys create`")
-    else:
-        columns = ("key", "name", "roles", "accounts", "made by", "used", "state")
-        print_table(columns, [_to_row(each) for each in found])
+    form = Output.JSON if as_json else output
+
+    def show() -> None:
+        found = ask(data, lambda services: services.get("/keys"))
+        if form is Output.TABLE and not found:
+            print_note("no keys yet: make one with `driverlink keys create`")
+            return
+        print_list(found, _COLUMNS, output=form, sort=sort, limit=limit, wide=_WIDE)
+
+    watched(show, is_on=watch)
 
 
-def _to_row(key: Json) -> tuple[str, ...]:
-    state = f"until {moment(key['expires'])}" if key["expires"] else "in use"
-    return (
-        key["key_id"],
-        key["name"],
-        ", ".join(key["roles"]),
-        ", ".join(key["accounts"]) or "all",
-        key["by"],
-        moment(key["used"]) if key["used"] else "never",
-        f"revoked {moment(key['revoked'])}" if key["revoked"] else state,
-    )
+def _state(key: Json) -> str:
+    if key["revoked"]:
+        return f"revoked {ago(key['revoked'])}"
+    return f"until {moment(key['expires'])}" if key["expires"] else "in use"
+
+
+_COLUMNS: Mapping[str, Callable[[Json], object]] = {
+    "key": field("key_id"),
+    "name": field("name"),
+    "roles": lambda key: ", ".join(key["roles"]),
+    "accounts": lambda key: ", ".join(key["accounts"]) or "all",
+    "made by": field("by"),
+    "used": lambda key: ago(key["used"]) or "never",
+    "state": _state,
+}
+_WIDE: Mapping[str, Callable[[Json], object]] = {"at": time_of("at"), "expires": time_of("expires")}
 
 
 @keys.command()

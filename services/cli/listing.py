@@ -81,8 +81,7 @@ def print_list(
     `document` makes of what is shown what JSON and YAML print.
     """
     every = {**columns, **(wide or {})}
-    if sort:
-        found = _sorted(found, every, sort)
+    found = sorted_by(found, every, sort)
     shown = found[:limit]
     match output:
         case Output.JSON:
@@ -104,13 +103,20 @@ def print_list(
                 print_note(f"{len(shown)} of {len(found)}; see the rest by another --limit")
 
 
-def _sorted(found: Sequence[Json], columns: Mapping[str, Callable[[Json], object]], sort: str) -> Sequence[Json]:
+def sorted_by(
+    found: Sequence[Json], columns: Mapping[str, Callable[[Json], object]], sort: str | None
+) -> Sequence[Json]:
+    """The list by a column, where one is asked for. Raises `typer.BadParameter`."""
+    if not sort:
+        return found
     name = sort.removeprefix("-").replace("_", " ")
     if name not in columns:
         raise typer.BadParameter(f"there is no column {name!r}; there are: {', '.join(columns)}")
 
     def value(each: Json) -> tuple[int, float, str]:
-        raw = each.get(name.replace(" ", "_"), columns[name](each))
+        raw = each.get(name.replace(" ", "_"))
+        if not isinstance(raw, int | float | str):
+            raw = columns[name](each)
         return (0, float(raw), "") if isinstance(raw, int | float) else (1, 0.0, str(raw or "").casefold())
 
     return sorted(found, key=value, reverse=sort.startswith("-"))

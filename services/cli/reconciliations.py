@@ -1,7 +1,8 @@
 """`driverlink reconcile` and `driverlink reconciliations`: start and wait for them, print their reports."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 import typer
@@ -21,6 +22,17 @@ from services.cli.client import (
     Services,
     TargetOption,
     ask,
+    reached,
+)
+from services.cli.listing import (
+    LimitOption,
+    Output,
+    OutputOption,
+    SortOption,
+    UtcOption,
+    WatchOption,
+    print_list,
+    watched,
 )
 from services.cli.printing import moment, out, print_json, print_note, print_table, progress_bar
 from services.cli.status import link_pages
@@ -115,6 +127,11 @@ def reconciliations(
         ),
     ] = False,
     data: DataOption = None,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
     as_json: JsonOption = False,
 ) -> None:
     """List past reconciliations and what they found.
@@ -125,30 +142,37 @@ def reconciliations(
     Examples:
         driverlink reconciliations acme
         driverlink reconciliations acme --target motive --last 1 --details
+        driverlink reconciliations acme --sort -drifted -o csv
     """
-    query = {"target": target, "last": last}
-    if as_json:
-        print_json(ask(data, lambda services: _documents(services, account, query)))
-        return
-    ask(data, lambda services: _print_all(services, account, query, has_details=details))
+    query, form = {"target": target, "last": last}, Output.JSON if as_json else output
+
+    def show() -> None:
+        services = reached(data)
+        reports = _reports(services, account, query)
+        if form is Output.TABLE and not reports:
+            print_note(
+                f"no reconciliation of {account} has finished yet; start one: "
+                f"`driverlink reconcile {account} --as PERSON`"
+            )
+            return
+        whole = partial(_to_document, services, account)
+        print_list(reports, _REPORT_CELLS, output=form, sort=sort, limit=limit, document=whole)
+        if form in (Output.TABLE, Output.WIDE):
+            _print_two_writers(reports)
+            if details:
+                _print_details(services, account, reports)
+
+    watched(show, is_on=watch)
 
 
-def _documents(services: Services, account: str, query: Mapping[str, Any]) -> Json:
-    reports = _reports(services, account, query)
+def _to_document(services: Services, account: str, reports: Sequence[Json]) -> Json:
     drivers = [each for name in _targets(reports) for page in _pages(services, account, name) for each in page]
     unmanaged = [each for name in _targets(reports) for each in _unmanaged(services, account, name)]
     return {"reconciliations": reports, "drivers": drivers, "unmanaged": unmanaged}
 
 
-def _print_all(services: Services, account: str, query: Mapping[str, Any], *, has_details: bool) -> None:
-    reports = _reports(services, account, query)
-    if not reports:
-        print_note(
-            f"no reconciliation of {account} has finished yet; start one: `driverlink reconcile {account} --as PERSON`"
-        )
-        return
-    _print_reports(reports)
-    for name in _targets(reports) if has_details else ():
+def _print_details(services: Services, account: str, reports: Sequence[Json]) -> None:
+    for name in _targets(reports):
         for page in _pages(services, account, name):
             print_table(DRIVER_COLUMNS, map(driver_row, page))
         unmanaged = _unmanaged(services, account, name)
@@ -179,8 +203,13 @@ def _targets(reports: Sequence[Json]) -> list[str]:
 
 
 def _print_reports(reports: Sequence[Json]) -> None:
-    """Print the reports, and of the newest of each target whether there are two writers."""
+    """Print the reports, and what `_print_two_writers` does."""
     print_table(COLUMNS, map(report_row, reports))
+    _print_two_writers(reports)
+
+
+def _print_two_writers(reports: Sequence[Json]) -> None:
+    """Print of the newest report of each target whether there are two writers."""
     newest = {report["target"]: report for report in sorted(reports, key=lambda report: report["number"])}
     for line in filter(None, (two_writers(newest[name]) for name in sorted(newest))):
         out.print(line, markup=False)
@@ -277,6 +306,14 @@ def report_row(report: Answer) -> tuple[object, ...]:
     others = {name: count for name, count in found.items() if name not in _COUNTED}
     counts = [found.get(name, 0) for name in _COUNTED]
     return (*start, report["drivers"], *counts, _counts(others) or 0, _counts(report["at_odds"]) or 0)
+
+
+def _report_cell(at: int) -> Callable[[Json], object]:
+    """A cell of that line."""
+    return lambda report: report_row(report)[at]
+
+
+_REPORT_CELLS: Mapping[str, Callable[[Json], object]] = {name: _report_cell(at) for at, name in enumerate(COLUMNS)}
 
 
 def driver_row(found: Answer) -> tuple[object, ...]:

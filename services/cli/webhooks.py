@@ -1,5 +1,6 @@
 """`driverlink accounts webhook`: the secrets by which the Portal and Motive sign what they push."""
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,20 @@ from services.cli.client import (
     JsonOption,
     ask,
 )
-from services.cli.printing import moment, out, print_json, print_note, print_table
+from services.cli.listing import (
+    LimitOption,
+    Output,
+    OutputOption,
+    SortOption,
+    UtcOption,
+    WatchOption,
+    ago,
+    field,
+    print_list,
+    time_of,
+    watched,
+)
+from services.cli.printing import moment, out, print_json, print_note
 
 webhook = typer.Typer(no_args_is_help=True)
 
@@ -35,27 +49,40 @@ SecretFile = Annotated[
 
 
 @webhook.command()
-def show(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def show(
+    account: DefaultedAccountArgument,
+    data: DataOption = None,
+    *,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
+    as_json: JsonOption = False,
+) -> None:
     """Show who may push to an account, where to, and what was refused. Secrets are not shown.
 
     Examples:
         driverlink accounts webhook show acme
+        driverlink accounts webhook show acme --watch
     """
-    found = ask(data, lambda services: services.get(f"/accounts/{account}/webhooks"))
-    if as_json:
-        print_json(found)
-        return
-    rows = [
-        (
-            each["sender"],
-            each["path"],
-            moment(each["since"]) if each["since"] else "no secret",
-            moment(each["former_until"]) if each["former_until"] else "",
-            ", ".join(f"{one['refused']} {one['reason']}, last {moment(one['at'])}" for one in each["refused"]),
-        )
-        for each in found
-    ]
-    print_table(("sender", "path", "secret since", "former until", "refused"), rows)
+
+    def show_once() -> None:
+        found = ask(data, lambda services: services.get(f"/accounts/{account}/webhooks"))
+        print_list(found, _COLUMNS, output=Output.JSON if as_json else output, sort=sort, limit=limit)
+
+    watched(show_once, is_on=watch)
+
+
+_COLUMNS: Mapping[str, Callable[[Json], object]] = {
+    "sender": field("sender"),
+    "path": field("path"),
+    "since": lambda row: ago(row["since"]) or "no secret",
+    "former until": time_of("former_until"),
+    "refused": lambda row: ", ".join(
+        f"{one['refused']} {one['reason']}, last {ago(one['at'])}" for one in row["refused"]
+    ),
+}
 
 
 @webhook.command()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from services.cli.listing import ago
+from services.cli.listing import ago, field, sorted_by
 from tests.support.served_folder import ServedFolder
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -77,3 +77,41 @@ def test_a_driver_is_explained_by_name_and_several_are_listed(looking: ServedFol
 def test_times_are_in_utc_on_demand(looking: ServedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert "2026-01-05 08:00:00" in looking("issues", "list", "--utc").out
+
+
+@pytest.mark.parametrize(
+    ("words", "columns"),
+    [
+        (("approvals", "list", "acme"), "target,hash,deletes,since"),
+        (("rekeyings", "list", "acme"), "driver,before,after,since"),
+        (("dead-letters", "list"), "since,name,type,account,waiting,reason"),
+        (("keys", "list"), "key,name,roles,accounts,made_by,used,state,at,expires"),
+        (("accounts", "webhook", "show", "acme"), "sender,path,since,former_until,refused"),
+        (
+            ("reconciliations", "acme"),
+            "when,target,reconciliation,requested_by,read,in_sync,drifted,missing,unmanaged,conflict,held,other,at_odds",
+        ),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_every_list_comes_in_every_form(looking: ServedFolder, words: tuple[str, ...], columns: str) -> None:
+    ended = looking(*words, "-o", "csv", "--utc", "--sort", f"-{columns.rpartition(',')[2]}")
+    assert (ended.status, ended.out.splitlines()[0]) == (0, columns)
+    assert looking(*words, "-o", "json").document == looking(*words, "--json").document
+    assert yaml.safe_load(looking(*words, "-o", "yaml").out) == looking(*words, "--json").document
+    assert "there is no column 'size'" in looking(*words, "-o", "csv", "--sort", "size").err.replace("\n", " ")
+
+
+def test_keys_are_sorted_and_cut(driverlink: ServedFolder) -> None:
+    for name in ("beta", "alpha", "gamma"):
+        assert driverlink("keys", "create", name, "--role", "viewer").status == 0
+    rows = csv.DictReader(io.StringIO(driverlink("keys", "list", "-o", "csv", "--sort", "name", "--limit", "2").out))
+    assert [(row["name"], row["roles"], row["used"]) for row in rows] == [
+        ("alpha", "viewer", "never"),
+        ("beta", "viewer", "never"),
+    ]
+
+
+def test_figures_of_reconciliations_are_sorted_as_numbers() -> None:
+    rows = [{"drifted": {"email": count}, "count": count} for count in (9, 10, 2)]
+    assert [row["count"] for row in sorted_by(rows, {"drifted": field("count")}, "drifted")] == [2, 9, 10]
