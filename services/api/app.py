@@ -39,6 +39,7 @@ from services.api import (
     webhooks,
 )
 from services.api.installation import Installation
+from services.api.request_rates import RequestRates
 from services.api.routing import GuardedRoute
 from services.console import site
 
@@ -177,6 +178,7 @@ def to_app(installation: Installation) -> FastAPI:
     """The API of this installation; a refused request is answered with problem details."""
     app = new_app()
     app.state.installation = installation
+    app.state.rates = RequestRates()
     return app
 
 

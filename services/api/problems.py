@@ -30,6 +30,7 @@ from services.api import (
 from services.api.installation import ServiceDown
 from services.api.oidc import SignInFailed
 from services.api.permissions import Forbidden, NotAsSeen, Unauthenticated
+from services.api.request_rates import RateExceeded
 from services.api.schema import FieldError, Malformed, Problem, field_errors, in_one_line
 from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
 from services.intake.pushing import PushIdReused
@@ -162,6 +163,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "nothing-to-reconcile", "Nothing can be reconciled", 409, "`detail` says why, and what would help."
     ),
     NotAsSeen: _kind("not-as-seen", "It has changed since it was seen", 412, _READ_AGAIN),
+    RateExceeded: _kind("rate-exceeded", "Too many requests were made", 429, "Wait for as long as `Retry-After` says."),
     streaming.TooManyStreams: _kind(
         "too-many-streams", "Too many streams are open", 429, "Close a stream, or let several readers share one."
     ),
@@ -209,8 +211,8 @@ def to_response(problem: Problem, headers: Mapping[str, str] | None = None) -> J
 async def refuse(_: Request, refused: Exception) -> JSONResponse:
     """What an exception of `KINDS` is answered with."""
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(refused, Unauthenticated) else None
-    if isinstance(refused, streaming.TooManyStreams):
-        headers = {"Retry-After": "5"}
+    if isinstance(refused, streaming.TooManyStreams | RateExceeded):
+        headers = {"Retry-After": str(refused.retry_after)}
     return to_response(problem_of(refused), headers)
 
 

@@ -16,7 +16,17 @@ from services.accounts.handlers import UnknownAccount, account_of
 from services.api import V1
 from services.api.authentication import authenticate
 from services.api.installation import Installation
-from services.api.permissions import PERMISSIONS, Caller, Forbidden, Permission, Principal, Scope, Unauthenticated
+from services.api.permissions import (
+    PERMISSIONS,
+    Caller,
+    Forbidden,
+    Permission,
+    Principal,
+    PrincipalKind,
+    Scope,
+    Unauthenticated,
+)
+from services.api.request_rates import RateExceeded
 from services.api.schema import Problem
 
 
@@ -38,10 +48,12 @@ class GuardedRoute(APIRoute):
                 try:
                     caller = await _permitted(request, permission, names_account=names_account)
                     request.state.caller = replace(caller, if_match=request.headers.get("if-match", "").strip())
-                except (Unauthenticated, Forbidden, UnknownAccount):
+                except (Unauthenticated, Forbidden, UnknownAccount, RateExceeded):
                     await _discard_body(request)
                     raise
-            return await handler(request)
+            response = await handler(request)
+            response.headers.update(getattr(request.state, "rate", {}))
+            return response
 
         return guarded
 
@@ -62,9 +74,11 @@ async def _discard_body(request: Request) -> None:
 
 
 async def _permitted(request: Request, permission: Permission, *, names_account: bool) -> Caller:
-    """The caller. Raises `Unauthenticated`, `Forbidden`, `UnknownAccount`."""
+    """The caller. Raises `Unauthenticated`, `Forbidden`, `UnknownAccount`, `RateExceeded`."""
     installation = await _installation_of(request)
     principal = await authenticate(request, installation.access)
+    if principal.kind is not PrincipalKind.LOCAL:
+        request.state.rate = request.app.state.rates.take(principal.who)
     account = None
     if permission.scope is Scope.ACCOUNT:
         named = request.path_params.get("account") or (names_account and request.query_params.get("account")) or None

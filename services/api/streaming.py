@@ -29,7 +29,9 @@ _PAUSE: Final = 0.05
 
 
 class TooManyStreams(Exception):
-    """A client has as many streams open as it may."""
+    """A client has as many streams open as it may; `retry_after` is in seconds."""
+
+    retry_after = 5
 
     def __init__(self) -> None:
         super().__init__(f"a client has at most {MOST_STREAMS} streams open: close one first")
