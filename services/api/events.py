@@ -25,7 +25,7 @@ from services.api.installation import Installation
 from services.api.naming import NamedTarget, is_stated, number_named, unknown_driver
 from services.api.routing import Installed, new_router
 from services.api.schema import Malformed, Moment, ResponseBody
-from services.api.streaming import HEARTBEAT, EventStream, Waiting
+from services.api.streaming import HEARTBEAT, EventStream, Waiting, Woken
 from services.runtime.context import utc_now
 
 _HEADER = frozenset({"originator_id", "originator_version", "at", "account", "target", "driver"})
@@ -320,7 +320,7 @@ class EventReader:
                 # A client keeps this place, so that it does not pass again what it was not asked for.
                 yield f": so far\nid: {page.cursor}\n\n"
                 sent_at = clock()
-            if page.is_over or (page.is_end and not await wait()):
+            if page.is_over or (page.is_end and await wait() is Woken.OVER):
                 return
             page = await self.page(page.cursor, _CHUNK)
 

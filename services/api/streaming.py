@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from typing import Final, cast
 
 from fastapi import Request
@@ -37,8 +38,16 @@ class TooManyStreams(Exception):
         super().__init__(f"a client has at most {MOST_STREAMS} streams open: close one first")
 
 
-Waiting = Callable[[], Awaitable[bool]]
-"""Waits until something was stored, at most until a heartbeat is due; whether the stream goes on."""
+class Woken(Enum):
+    """Why a stream goes on: something was stored, or a heartbeat is due; or that it is over."""
+
+    NEWS = "news"
+    QUIET = "quiet"
+    OVER = "over"
+
+
+Waiting = Callable[[], Awaitable[Woken]]
+"""Waits until something was stored, at most until a heartbeat is due."""
 
 
 class Watch:
@@ -108,15 +117,18 @@ class EventStream(StreamingResponse):
         ends_at = clock() + _LONGEST
         with self._watch.joined(self._client) as news:
 
-            async def wait() -> bool:
+            async def wait() -> Woken:
                 waits = [asyncio.create_task(each.wait()) for each in (news, ending)]
                 try:
                     await asyncio.wait(waits, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     for each in waits:
                         each.cancel()
+                if ending.is_set() or clock() >= ends_at:
+                    return Woken.OVER
+                has_news = news.is_set()
                 news.clear()
-                return not ending.is_set() and clock() < ends_at
+                return Woken.NEWS if has_news else Woken.QUIET
 
             async def sent() -> AsyncIterator[str]:
                 yield "retry: 2000\n\n"

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from services.api.accounts import list_accounts
 from services.api.routing import Called, Installed
 from services.api.status import AccountStatus, show_status
-from services.api.streaming import EventStream, Waiting
+from services.api.streaming import EventStream, Waiting, Woken
 from services.console.rendering import HEADERS, page, see_other
 from services.console.routing import new_pages
 
@@ -87,8 +87,8 @@ async def stream_changes(request: Request) -> EventStream:
 
 
 async def _changes(wait: Waiting) -> AsyncIterator[str]:
-    while await wait():
-        yield "event: changed\ndata: .\n\n"
+    while (woken := await wait()) is not Woken.OVER:
+        yield "event: changed\ndata: .\n\n" if woken is Woken.NEWS else ": quiet\n\n"
 
 
 @router.get("/static/{name}")

@@ -153,3 +153,18 @@ async def test_lines_of_json_end_where_the_logs_do(stand: ApiStand) -> None:
     assert [each["type"] for each in lines] == ["AccountAdded", "SyncTurnedOn"]
     following = await stand.get("/events", cursor=lines[0]["cursor"])
     assert [each["type"] for each in following.json()["events"]] == ["SyncTurnedOn"]
+
+
+async def test_a_page_that_listens_is_told_of_changes_only(stand: ApiStand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "HEARTBEAT", 0.05)
+    async with served(stand) as client:
+        url = str(client.base_url).removesuffix("/v1/") + "/console/changes"
+        async with client.stream("GET", url, headers=EVENTS) as answer:
+            lines = blocks(answer)
+            while "" not in (block := await anext(lines)):
+                pass
+            assert [await anext(lines) for _ in range(3)] == [{"": "quiet"}] * 3
+            await client.post("/accounts", json=ACCOUNT)
+            while "" in (block := await anext(lines)):
+                pass
+            assert block == {"event": "changed", "data": "."}
