@@ -1,4 +1,4 @@
-"""`driverlink drivers`: what the Portal states, from its export or one driver at a time."""
+"""`driverlink drivers`: list them, and what the Portal states, from its export or one driver at a time."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,10 +14,12 @@ from rich.progress import Progress
 
 from domain.profile import FIELDS
 from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, Services, account_id, ask
+from services.cli.driver_search import list_drivers
 from services.cli.printing import out, print_json, print_note, print_table, progress_bar
 from services.wiring.exports import ExportRow, RefusedRow, read_export
 
 drivers = typer.Typer(no_args_is_help=True)
+drivers.command("list")(list_drivers)
 
 ExportLine = ExportRow | RefusedRow
 

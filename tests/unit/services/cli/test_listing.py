@@ -115,3 +115,15 @@ def test_keys_are_sorted_and_cut(driverlink: ServedFolder) -> None:
 def test_figures_of_reconciliations_are_sorted_as_numbers() -> None:
     rows = [{"drifted": {"email": count}, "count": count} for count in (9, 10, 2)]
     assert [row["count"] for row in sorted_by(rows, {"drifted": field("count")}, "drifted")] == [2, 9, 10]
+
+
+def test_drivers_are_listed_found_sorted_and_cut(looking: ServedFolder) -> None:
+    rows = [*csv.DictReader(io.StringIO(looking("drivers", "list", "acme", "-o", "csv", "--sort", "-driver").out))]
+    assert [row["driver"] for row in rows] == ["3", "2", "1"]
+    assert {row["name"] for row in rows} == {"Jane Doe"}
+    found = looking("drivers", "list", "acme", "--search", "B@fleet.test", "--json").document
+    assert [each["driver"] for each in found] == ["2"]
+    cut = looking("drivers", "list", "acme", "--limit", "2")
+    assert (len(cut.out.splitlines()), cut.err) == (3, "there are more: see them by another --limit\n")
+    assert looking("drivers", "list", "acme", "--limit", "3").err == ""
+    assert looking("drivers", "list", "acme", "--search", "nothing like this").err == "no driver of acme matches\n"

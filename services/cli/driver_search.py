@@ -1,0 +1,73 @@
+"""`driverlink drivers list`: the drivers of an account, found by name, e-mail or any id."""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from services.cli.client import DataOption, DefaultedAccountArgument, Json, JsonOption, Services, ask
+from services.cli.listing import LimitOption, Output, OutputOption, SortOption, WatchOption, field, print_list, watched
+from services.cli.printing import print_note
+
+
+def list_drivers(
+    account: DefaultedAccountArgument,
+    *,
+    search: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only those with this in their name, e-mail or any id they ever had.")
+    ] = "",
+    data: DataOption = None,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the drivers of an account, with their state on each target.
+
+    Examples:
+        driverlink drivers list acme --search "jane doe"
+        driverlink drivers list acme -o csv --sort name
+    """
+    form = Output.JSON if as_json else output
+
+    def show() -> None:
+        # A list that is sorted is cut afterwards.
+        most = limit + 1 if limit and not sort else None
+        found = ask(data, lambda services: [*islice(_drivers(services, account, search), most)])
+        if form is Output.TABLE and not found:
+            print_note(f"no driver of {account} matches")
+            return
+        print_list(found if sort else found[:limit], _COLUMNS, output=form, sort=sort, limit=limit, wide=_WIDE)
+        if most and len(found) == most and form in (Output.TABLE, Output.WIDE):
+            print_note("there are more: see them by another --limit")
+
+    watched(show, is_on=watch)
+
+
+def _drivers(services: Services, account: str, search: str) -> Iterator[Json]:
+    after: str | None = ""
+    while after is not None:
+        page = services.get(f"/accounts/{account}/drivers", find=search, after=after)
+        yield from page["drivers"]
+        after = page["next"]
+
+
+def _states(driver: Json) -> str:
+    return ", ".join(
+        f"{each['target']} {each['reason'] or each['state'].replace('_', ' ')}" for each in driver["targets"]
+    )
+
+
+_COLUMNS: Mapping[str, Callable[[Json], object]] = {
+    "driver": field("driver"),
+    "name": field("name"),
+    "driveri driver id": field("driveri_driver_id"),
+    "targets": _states,
+}
+_WIDE: Mapping[str, Callable[[Json], object]] = {
+    "e-mail": field("email"),
+    "ref id": field("ref_id"),
+    "former id": field("former"),
+}
