@@ -14,10 +14,17 @@ from domain.account import Account, AccountEvent, Mode, NotPermitted, Request, T
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PORTAL, AccountId, Connectable, Target, WebhookSender
 from domain.ports import CredentialsUnreadable
-from domain.store import StoreConflict, StoreFailed
-from services.accounts.handlers import AccountChange, AccountDifference, Asker, accounts_in
+from domain.store import Store, StoreConflict, StoreFailed
+from services.accounts.handlers import (
+    KNOWN,
+    AccountChange,
+    AccountDifference,
+    AccountRow,
+    Asker,
+    accounts_in,
+)
 from services.api.installation import Installation
-from services.api.permissions import Caller
+from services.api.permissions import Caller, Principal
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import (
     IF_MATCH,
@@ -290,6 +297,16 @@ async def remove_account(
     await installation.intake_service.call(forget, installation.intake_service.store, account)
     service.notify()
     return RemovedAccount(account=account)
+
+
+def visible_accounts(accounts: Store, principal: Principal) -> list[str]:
+    """The accounts that this principal may see, in the order of ids. Raises `StoreFailed`."""
+    people = accounts.count(AccountRow, KNOWN, by=["account", "master_user", "account_manager"])
+    known = (
+        Account(account=AccountId(str(account)), master_user=str(master_user), account_manager=str(manager))
+        for account, master_user, manager in people
+    )
+    return sorted(each.account for each in known if principal.roles_on(each))
 
 
 @router.get("")

@@ -152,6 +152,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "list_found_drivers": _READ,
     "show_services": _WATCH,
     "show_progress": _WATCH,
+    "show_overview": _SOMEWHERE,
     "show_status": _READ,
     "list_links": _READ,
     "list_events": _READ,

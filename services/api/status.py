@@ -1,8 +1,8 @@
-"""`/v1/status`, `/v1/progress`, `/v1/accounts/{account}/links`: how accounts stand with targets, and what waits."""
+"""`/v1/overview`, `/v1/status`, `/v1/progress` and the links of accounts: how they stand, and what waits."""
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -13,18 +13,22 @@ from domain.account import Mode
 from domain.identity import Key, Target
 from domain.matching import key_identifier
 from domain.reconciliation import next_reconciliation
-from domain.store import Store, Where
+from domain.store import FILLED, Store, Where
 from services.accounts.handlers import KNOWN, AccountRow, account_of, to_account
+from services.api.accounts import visible_accounts
 from services.api.backlog import LeftToDo, left_to_do, waiting
+from services.api.installation import Installation
 from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
-from services.api.routing import Installed, KnownAccount, new_router
+from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import Moment, ResponseBody
 from services.decider.read_models import (
     DesiredRow,
     LinkRow,
     ObservedRow,
+    OutageRow,
     RunningReconciliation,
+    ScanFailureRow,
     unmanaged_by_place,
     unmanaged_identifiers,
 )
@@ -35,6 +39,10 @@ router = new_router("status")
 
 _PAGE = 500
 _BY_STATE = ("account", "target", "state", "reason")
+_BY = ("account",)
+MOST_ACCOUNTS = 500
+"""Accounts in one response; ask for more behind the last of them."""
+
 MOST_LINKS = 5_000
 """Links in one response; ask for more behind the last of them."""
 
@@ -306,10 +314,82 @@ async def show_progress(installation: Installed) -> LeftToDo:
 
 
 @router.get("/status")
-async def show_status(installation: Installed, account: str | None = None) -> list[AccountStatus]:
-    """Show how an account, or every account, stands with its targets."""
+async def show_status(
+    installation: Installed,
+    account: str | None = None,
+    after: Annotated[str, Query(description="The account behind which to go on.")] = "",
+) -> list[AccountStatus]:
+    """Show how an account stands with its targets, or every account: the next 500, in the order of ids."""
     readers = installation.readers
-    accounts = None if account is None else [(await readers.call(account_of, readers.accounts, account)).account]
+    accounts: Sequence[str]
+    if account is not None:
+        accounts = [(await readers.call(account_of, readers.accounts, account)).account]
+    else:
+        known = await readers.call(_ids, readers.decider)
+        accounts = known[bisect_right(known, after) :][:MOST_ACCOUNTS]
+    return await _status_of(installation, accounts)
+
+
+class Overview(ResponseBody):
+    """Some of the accounts that the caller may see: first those that need a person, worst first, then the others.
+
+    An account needs a person where no calls are made, its roster or the Portal's list cannot be read, or drivers are
+    parked or held. `total` counts all accounts, `need_person` those of them that do; `coming` were added, and the
+    services do not know them yet. `next` is the `after` of the next page, None at the end.
+    """
+
+    accounts: list[AccountStatus]
+    total: int
+    need_person: int
+    coming: list[str]
+    next: str | None
+
+
+@router.get("/overview")
+async def show_overview(
+    caller: Called,
+    installation: Installed,
+    after: str = "",
+    limit: Annotated[int, Query(ge=1, le=MOST_ACCOUNTS)] = 100,
+) -> Overview:
+    """Show how accounts stand with their targets, those first that need a person: nothing is counted of the others."""
+    readers = installation.readers
+    visible = await readers.call(visible_accounts, readers.accounts, caller.principal)
+    known = {*await readers.call(_ids, readers.decider)}
+    needs = await readers.call(_needs, readers.decider, readers.intake)
+    order = sorted((needs.get(each, 0), each) for each in visible if each in known)
+    start = bisect_right(order, (needs.get(after, 0), after)) if after else 0
+    shown = [account for _, account in order[start : start + limit]]
+    found = {each.account: each for each in await _status_of(installation, shown)}
+    return Overview(
+        accounts=[found[each] for each in shown if each in found],
+        total=len(order),
+        need_person=sum(need < 0 for need, _ in order),
+        coming=[each for each in visible if each not in known],
+        next=shown[-1] if start + limit < len(order) else None,
+    )
+
+
+def _ids(store: Store) -> list[str]:
+    return sorted(str(account) for (account,) in store.count(AccountRow, KNOWN, by=["account"]))
+
+
+def _needs(decider: Store, intake: Store) -> Mapping[str, int]:
+    """The accounts that need a person: those where something stopped (-2) come before those where drivers wait (-1).
+
+    Each is found by an index, or a table, that has nothing of the others.
+    """
+    waiting_drivers: Sequence[Where] = ({"reason": FILLED}, {"hold": FILLED})
+    needs = {str(account): -1 for where in waiting_drivers for (account,) in decider.count(LinkRow, where, by=_BY)}
+    stopped = [account for kind in (OutageRow, ScanFailureRow) for (account,) in decider.count(kind, by=_BY)]
+    readings = intake.count(ReadingRow, by=["account", "failure"])
+    stopped += [account for account, failure in readings if failure]
+    return needs | {str(account): -2 for account in stopped}
+
+
+async def _status_of(installation: Installation, accounts: Sequence[str]) -> list[AccountStatus]:
+    """How these accounts stand with what waits between the services, in the order of ids."""
+    readers = installation.readers
     found = await readers.call(status, readers.decider, accounts)
     portals = await readers.call(portal_statuses, readers.intake, accounts)
     waits = await readers.call(

@@ -92,9 +92,13 @@ def status(
 
     def show() -> None:
         nonlocal is_bad
-        found, notes = ask(data, lambda services: _fetch_status(services, account))
+        # The worst come first: who wants but the first lines need not wait for the others.
+        first = None if account or sort or exit_code or form is not Output.TABLE else limit or _MOST_ROWS
+        found, total, notes = ask(data, lambda services: _fetch_status(services, account, first))
         is_bad = any(_trouble(row)[0] for row in _target_rows(found)) or any("not running" in note for note in notes)
         _print_status(found, notes, form, sort=sort, limit=limit, is_one=account is not None)
+        if len(found) < total:
+            print_note(f"the first {len(found)} of {total} accounts; see more by another --limit, or all by -o wide")
 
     watched(show, is_on=watch)
     if exit_code and is_bad:
@@ -193,12 +197,34 @@ def _is_shown(portal: Json | None, *, is_one: bool) -> bool:
     return bool(portal and (is_one or portal["failure"]))
 
 
-def _fetch_status(services: Services, account: str | None) -> tuple[list[Json], list[str]]:
-    """The state of the accounts, and a line for dead letters and for each service that does not run."""
-    found = services.get("/status", account=account)
+def _fetch_status(services: Services, account: str | None, first: int | None) -> tuple[list[Json], int, list[str]]:
+    """The state of the accounts, of all or of the first so many; how many there are; and what to know besides.
+
+    That is a line for dead letters and for each service that does not run.
+    """
+    if first is None or first > _MOST_AT_ONCE:
+        found = [each for page in _status_pages(services, account) for each in page]
+        total = len(found)
+    else:
+        overview = services.get("/overview", limit=first)
+        found, total = overview["accounts"], overview["total"]
     letters = (services.get("/dead-letters/count"))["letters"]
     dead = f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`"
-    return found, [*([dead] if letters else []), *(services.get("/services"))["down"]]
+    return found, total, [*([dead] if letters else []), *(services.get("/services"))["down"]]
+
+
+_MOST_AT_ONCE = 500
+"""Accounts in one response of the API."""
+
+
+def _status_pages(services: Services, account: str | None) -> Iterator[list[Json]]:
+    """The state of one account, or of all, page by page."""
+    after = ""
+    while page := services.get("/status", account=account, after=after):
+        yield page
+        if account is not None or len(page) < _MOST_AT_ONCE:
+            return
+        after = page[-1]["account"]
 
 
 def link_pages(services: Services, account: str, state: str, target: str | None) -> Iterator[list[Json]]:

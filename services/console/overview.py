@@ -10,9 +10,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
-from services.api.accounts import list_accounts
+from services.api import status
 from services.api.routing import Called, Installed
-from services.api.status import AccountStatus, show_status
 from services.api.streaming import EventStream, Waiting, Woken
 from services.console.rendering import HEADERS, page, see_other
 from services.console.routing import new_pages
@@ -49,33 +48,9 @@ async def redirect_to_overview() -> RedirectResponse:
 @router.get("/")
 async def show_overview(request: Request, caller: Called, installation: Installed, after: str = "") -> HTMLResponse:
     """How every account stands that the caller may see; each count leads to the list that it counts."""
-    visible = await list_accounts(caller, installation)
-    names = {each.account for each in visible}
-    accounts = [each for each in await show_status(installation, account=None) if each.account in names]
-    accounts.sort(key=_urgency)
-    known = [each.account for each in accounts]
-    start = known.index(after) + 1 if after in known else 0
-    shown = accounts[start : start + MOST_LISTED]
-    return page(
-        request,
-        "overview.html",
-        accounts=shown,
-        total=len(accounts),
-        after=after,
-        next=shown[-1].account if start + MOST_LISTED < len(accounts) else "",
-        coming=[each for each in visible if each.account not in known],
-        services_down=await installation.readers.call(installation.running.down),
-        worst=sum(_urgency(each)[0] < 0 for each in accounts),
-    )
-
-
-def _urgency(status: AccountStatus) -> tuple[int, str]:
-    """The accounts that need a person come first, then the others by name."""
-    stopped = any(each.outage or each.failure for each in status.targets) or bool(
-        status.portal and status.portal.failure
-    )
-    waits = any(each.held or each.parked for each in status.targets)
-    return (-2 if stopped else -1 if waits else 0, status.account)
+    found = await status.show_overview(caller, installation, after=after, limit=MOST_LISTED)
+    services_down = await installation.readers.call(installation.running.down)
+    return page(request, "overview.html", found=found, after=after, services_down=services_down)
 
 
 @router.get("/changes")

@@ -175,6 +175,12 @@ def overview(page: str) -> dict[tuple[str, str], dict[str, int]]:
     return found
 
 
+def rows_of_table(printed: str) -> set[tuple[str, str, str, str]]:
+    """The account, target and first figures of each line that `driverlink status` prints."""
+    lines = re.findall(r"^(\w+) +(?:on|off) +(\w+) +\w+ +(\d+/\d+) +(\d+)", printed, re.MULTILINE)
+    return {(str(account), str(target), str(in_sync), str(pending)) for account, target, in_sync, pending in lines}
+
+
 def test_the_fleet_has_something_of_everything(asked: Asked) -> None:
     """Else the others compare nothing with nothing."""
     targets = {each["target"]: each for each in asked.api("/status", account="acme")[0]["targets"]}
@@ -189,7 +195,15 @@ def test_the_fleet_has_something_of_everything(asked: Asked) -> None:
 def test_the_overview_counts_alike(asked: Asked) -> None:
     status = asked.api("/status")
     assert asked.command("status") == status
+    first = asked.api("/overview")
+    assert sorted(first["accounts"], key=lambda each: str(each["account"])) == status
+    assert [first[name] for name in ("total", "need_person", "coming", "next")] == [len(status), 1, [], None]
     assert overview(asked.page()) == figures(status)
+    lines = rows_of_table(asked.driverlink("status").out)
+    assert lines == {
+        (*place, f"{each['in_sync']}/{each['drivers']}", str(each["pending"] + each["undecided"]))
+        for place, each in figures(status).items()
+    }
 
 
 def test_every_state_is_listed_as_it_is_counted(asked: Asked) -> None:
