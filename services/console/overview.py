@@ -1,5 +1,6 @@
 """The first page, who is there, what is alive, and the files that pages are made with."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from http import HTTPStatus
@@ -35,6 +36,9 @@ VENDORED: Final = {
 }
 """What was taken as it is: `dist/htmx.min.js` of htmx.org 2.0.11, `dist/sse.min.js` of htmx-ext-sse 2.2.4 (npm)."""
 
+_BETWEEN = 2.2
+"""Seconds between two changes that a page hears of: it passes over those within two seconds of the last."""
+
 MOST_LISTED = 100
 """Accounts on one page."""
 
@@ -64,6 +68,7 @@ async def stream_changes(request: Request) -> EventStream:
 async def _changes(wait: Waiting) -> AsyncIterator[str]:
     while (woken := await wait()) is not Woken.OVER:
         yield "event: changed\ndata: .\n\n" if woken is Woken.NEWS else ": quiet\n\n"
+        await asyncio.sleep(_BETWEEN if woken is Woken.NEWS else 0)
 
 
 @router.get("/static/{name}")
