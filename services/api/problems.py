@@ -61,7 +61,7 @@ def _kind(slug: str, title: str, status: int, advice: str) -> ProblemKind:
 
 
 _READ_AGAIN = "Read the state again, and repeat the request if it still makes sense."
-_LATER = "The service may be restarting: repeat the request later, with the same `Idempotency-Key` if it is a command."
+_LATER = "The service may be restarting: look whether a command took effect, and repeat the request if it did not."
 
 INVALID_REQUEST = _kind(
     "invalid-request",
