@@ -117,7 +117,7 @@ class _Exchange(asyncio.Protocol):
         self.has_surplus = False
 
     async def ask(self, sent: bytes, seconds: float | None) -> httpx.Response:
-        """The answer to a request; each wait for more of it may take so many seconds. Raises `httpx.RequestError`."""
+        """The answer to a request; each wait for more of it may take this many seconds. Raises `httpx.RequestError`."""
         self._headers, self._parts, self._waiting = [], [], 0
         self._has_head, self._is_awaited, self._seconds = False, True, seconds
         if self._transport is not None:

@@ -77,7 +77,7 @@ def in_state(
         return _to_page(decider, account, found, last)
     where: Where = {"account": account, "target": [*map(str, targets)]}
     where = {**where, **({"state": state} if state else {}), **({"reason": reason} if reason else {})}
-    # A driver has at most one row for each target, so these are enough for so many drivers.
+    # A driver has at most one row for each target, so these are enough for that many drivers.
     links = decider.select(LinkRow, where, order_by="driver", after=after, limit=limit * len(targets))
     drivers = list(dict.fromkeys(row.driver for row in links))
     is_full = len(links) == limit * len(targets) or len(drivers) > limit

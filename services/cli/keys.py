@@ -43,7 +43,7 @@ def create(
         list[str] | None,
         typer.Option(help="Only for this account; repeat it for more.", callback=_check_accounts),
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=3650, help="Refuse it after so many days.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="Refuse it after this many days.")] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:

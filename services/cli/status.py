@@ -198,7 +198,7 @@ def _is_shown(portal: Json | None, *, is_one: bool) -> bool:
 
 
 def _fetch_status(services: Services, account: str | None, first: int | None) -> tuple[list[Json], int, list[str]]:
-    """The state of the accounts, of all or of the first so many; how many there are; and what to know besides.
+    """The state of the accounts, of all or of the first ones; how many there are; and what to know besides.
 
     That is a line for dead letters and for each service that does not run.
     """

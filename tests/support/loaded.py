@@ -61,7 +61,7 @@ class Loaded:
         return self._ended(0.0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """The same at its end. Raises `TimeoutExpired` when that does not come within so many seconds."""
+        """The same at its end. Raises `TimeoutExpired` when that does not come within this many seconds."""
         if self._ended(timeout) is None:
             raise TimeoutExpired("driverlink", timeout or 0.0)
         assert self.returncode is not None

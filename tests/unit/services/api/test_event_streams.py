@@ -45,7 +45,7 @@ async def blocks(answer: httpx.Response) -> AsyncIterator[dict[str, str]]:
 
 
 async def with_data(answer: httpx.Response, count: int) -> list[dict[str, str]]:
-    """The next events, so many."""
+    """The next events, this many."""
     found: list[dict[str, str]] = []
     async for block in blocks(answer):
         found += [block] if "data" in block else []
