@@ -27,7 +27,7 @@ async def test_a_key_is_shown_once_and_works_until_it_is_revoked(stand: ApiStand
     made: Json = (await stand.post("/keys", {"name": "report", "roles": ["viewer"]})).json()
     assert (await stand.outside("GET", "/v1/status", headers=bearing(made["key"]))).status_code == 200
     (listed,) = (await stand.get("/keys")).json()
-    assert made["key"].rpartition("_")[2] not in str(listed)
+    assert made["key"].split("_", 2)[2] not in str(listed)
     assert (listed["name"], listed["roles"], listed["accounts"], listed["by"]) == ("report", ["viewer"], [], "operator")
     assert listed["used"] == NOW.isoformat()
     await stand.post(f"/keys/{made['key_id']}/revoked", {})
