@@ -29,7 +29,7 @@ console: $(INSTALLED) ## Play the demo, keep everything running, and print a lin
 
 test: $(INSTALLED) ## Run every test
 	@$(BIN)/pytest tests/unit/domain -m "not long and not hypothesis" --cov --cov-report=term
-	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(INSTALLED) ## Run what takes many minutes: storms, many kills, and many examples of each law
 	@$(BIN)/pytest -m "long or hypothesis" --hypothesis-profile many

@@ -6,7 +6,7 @@ import re
 import socket
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -164,7 +164,9 @@ class Services:
         try:
             connection.connect()
             connection.sock.settimeout(_PATIENCE)
-            connection.request(method, whole, content, headers)
+            # Who is refused, or asked for nothing more, is answered before the body is sent.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, whole, content, headers)
             if not select([connection.sock], [], [], min(_SILENCE, _PATIENCE))[0]:
                 print_note("the services have not answered yet; Ctrl-C ends the command, and not what they do")
             return connection.getresponse()

@@ -14,7 +14,7 @@ import pytest
 from domain.account import Role
 from services.api.app import to_app
 from services.api.permissions import EVERYWHERE
-from services.cli.client import CommandRefused, reached
+from services.cli.client import CommandRefused, Services, reached
 from services.runtime.serving import listening, tcp_socket
 from services.wiring.embedded import serving
 from services.wiring.settings import EmbeddedSettings
@@ -300,3 +300,29 @@ def test_a_folder_of_something_else_is_not_taken_for_a_data_folder(tmp_path: Pat
     (tmp_path / "letters.txt").touch()
     line = refused(command({}, "status", "--data", str(tmp_path)))
     assert line == f"{tmp_path} is not a data folder of driverlink: name another with --data"
+
+
+def test_who_is_refused_before_the_body_is_sent_learns_why() -> None:
+    with TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as listening_at:
+        path = str(Path(short) / "s")
+        listening_at.bind(path)
+        listening_at.listen()
+
+        def refuse() -> None:
+            connection, _ = listening_at.accept()
+            with connection:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += connection.recv(64)
+                body = b'{"detail": "jane may not do that"}'
+                connection.sendall(
+                    b"HTTP/1.1 403 Forbidden\r\ndriverlink-api: v1\r\ncontent-type: application/problem+json\r\n"
+                    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(body), body)
+                )
+
+        refusing = Thread(target=refuse)
+        refusing.start()
+        services = Services(path, lambda failure: CommandRefused(f"nothing runs: {failure}"))
+        with pytest.raises(CommandRefused, match="jane may not do that"):
+            services.post("/accounts/acme/sync", {"note": "x" * 10_000_000})
+        refusing.join()
