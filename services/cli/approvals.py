@@ -57,11 +57,8 @@ def list_all(
     form = Output.JSON if as_json else output
 
     def show() -> None:
-        found = _held(account, data)
-        if form is Output.TABLE and not found:
-            print_note(f"no deletes of {account} are held")
-            return
-        print_list(found, _SETS, output=form, sort=sort, limit=limit)
+        nothing = f"no deletes of {account} are held"
+        print_list(_held(account, data), _SETS, output=form, sort=sort, limit=limit, empty=nothing)
 
     watched(show, is_on=watch)
 

@@ -85,10 +85,8 @@ def list_all(
 
     def show() -> None:
         found = ask(data, lambda services: services.get("/keys"))
-        if form is Output.TABLE and not found:
-            print_note("no keys yet: make one with `driverlink keys create`")
-            return
-        print_list(found, _COLUMNS, output=form, sort=sort, limit=limit, wide=_WIDE)
+        nothing = "no keys yet: make one with `driverlink keys create`"
+        print_list(found, _COLUMNS, output=form, sort=sort, limit=limit, wide=_WIDE, empty=nothing)
 
     watched(show, is_on=watch)
 

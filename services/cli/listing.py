@@ -75,11 +75,15 @@ def print_list(
     limit: int | None = None,
     wide: Mapping[str, Callable[[Json], object]] | None = None,
     document: Callable[[Sequence[Json]], Any] = list,
+    empty: str = "",
 ) -> None:
     """Print a list; `columns` make the cells, `wide` those of a wide table and of CSV besides.
 
-    `document` makes of what is shown what JSON and YAML print.
+    `empty` is said in place of a table without lines. `document` makes of what is shown what JSON and YAML print.
     """
+    if empty and not found and output is Output.TABLE:
+        print_note(empty)
+        return
     every = {**columns, **(wide or {})}
     found = sorted_by(found, every, sort)
     shown = found[:limit]

@@ -158,8 +158,7 @@ class Breakers:
 
         Raises `StoreConflict` when the account has gone to another process meanwhile.
         """
-        if not self._assignment.has(account):
-            raise StoreConflict(f"account {account} is another process's now")
+        self._assignment.check(account)
         row, unit = self._row(account), Unit()
         if failure is None and row.is_open:
             self._close(unit, row, is_mended=has_other_credentials and row.reason in OF_CREDENTIALS)

@@ -13,7 +13,7 @@ from domain.account import Mode
 from domain.failures import CallFailure, Rejected, doubled
 from domain.identity import AccountId, Key, Target
 from domain.matching import ObservedDriver
-from domain.store import Store, StoreConflict, Unit
+from domain.store import Store, Unit
 from services.accounts.handlers import accounts_of
 from services.projector.breaker import Breakers, EndedCall
 from services.projector.read_models import Hint
@@ -113,7 +113,6 @@ class Hints:
 
     def _commit(self, unit: Unit, row: Hint) -> None:
         """Raises `StoreConflict` when the account has gone to another process meanwhile."""
-        if not self._assignment.has(row.account):
-            raise StoreConflict(f"account {row.account} is another process's now")
+        self._assignment.check(row.account)
         self._freshness.note(unit.events)
         self._breakers.commit(unit)

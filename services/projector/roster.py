@@ -24,7 +24,7 @@ from domain.outcomes import (
     ReportOrigin,
 )
 from domain.ports import TargetDrivers
-from domain.store import Event, Store, StoreConflict, Unit, Where
+from domain.store import Event, Store, Unit, Where
 from services.accounts.handlers import accounts_of
 from services.projector.breaker import Breakers, EndedCall
 from services.projector.read_models import (
@@ -228,8 +228,7 @@ class LookUps:
 
     def _end(self, unit: Unit, row: LookUp, failure: CallFailure | None) -> None:
         """Raises `StoreConflict` when the account has gone to another process meanwhile."""
-        if not self._assignment.has(row.account):
-            raise StoreConflict(f"account {row.account} is another process's now")
+        self._assignment.check(row.account)
         last = self._reports.last_scan(AccountId(row.account))
         done = DriverLookedUp(
             **self._reports.origin(last),

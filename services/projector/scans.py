@@ -19,7 +19,7 @@ from domain.matching import ObservedDriver, UnreadableRecords
 from domain.outcomes import RosterScanFailed, RosterScanned
 from domain.ports import TargetDrivers
 from domain.reconciliation import is_doubtful, next_reconciliation, sample
-from domain.store import Store, StoreConflict, Unit, Where
+from domain.store import Store, Unit, Where
 from services.accounts.handlers import AccountRow, to_account
 from services.projector.breaker import Breakers, EndedCall
 from services.projector.read_models import DeliveryRow, RosterRow, ScanProgress, ScanRow, scan_after, unscanned
@@ -297,8 +297,7 @@ class Scans:
 
     def _commit(self, scan: RosterScan, unit: Unit) -> None:
         """Store what a scan saw. Raises `StoreConflict` when the account has gone to another process meanwhile."""
-        if not self._assignment.has(scan.account):
-            raise StoreConflict(f"account {scan.account} is another process's now")
+        self._assignment.check(scan.account)
         self._freshness.note(unit.events, by=scan.newer)
         self._breakers.commit(unit)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from domain.identity import Target
+from domain.store import StoreConflict
 
 Clock = Callable[[], datetime]
 
@@ -50,3 +51,8 @@ class Assignment:
     def has(self, account: str) -> bool:
         """Whether this process works for the account."""
         return self._partition_of(account) in self.held
+
+    def check(self, account: str) -> None:
+        """Raise `StoreConflict` when the account has gone to another process."""
+        if not self.has(account):
+            raise StoreConflict(f"account {account} is another process's now")
