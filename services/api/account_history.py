@@ -6,16 +6,19 @@ from pydantic import Field
 
 from domain.account import (
     AccountAdded,
+    AccountErased,
     AccountEvent,
+    AccountManagerSet,
+    AccountRemoved,
     DeletesApproved,
     DeletesJudged,
-    ModeSet,
+    MasterUserSet,
     ReconciliationRequested,
     ReconciliationTimeSet,
     RetryRequested,
-    SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
+    TierSet,
 )
 from domain.identity import AccountId, Target, account_stream
 from domain.store import Store
@@ -31,17 +34,16 @@ MOST = 100
 
 _MOST_RECONCILIATIONS = 1000
 
+_SETTING = "setting"
+
 _KINDS: Mapping[type[AccountEvent], str] = {
-    AccountAdded: "setting",
-    SyncAllowed: "setting",
     SyncTurnedOn: "sync",
     SyncTurnedOff: "sync",
-    ModeSet: "setting",
-    ReconciliationTimeSet: "setting",
     DeletesJudged: "verdict",
     RetryRequested: "request",
     ReconciliationRequested: "request",
 }
+"""The kinds of facts that are more than a setting."""
 
 
 class AccountEntry(ResponseBody):
@@ -77,7 +79,7 @@ def account_history(
     """The entries of these kinds, or of all, older than the one of this place. Raises `StoreFailed`, `Malformed`."""
     stream = account_stream(account)
     facts = [fact for fact in accounts.histories([stream]).get(stream, ()) if isinstance(fact, AccountEvent)]
-    entries = [_to_entry(fact) for fact in facts]
+    entries = [to_entry(fact) for fact in facts]
     reports = past_reconciliations(decider, accounts, account, [*Target], _MOST_RECONCILIATIONS)
     entries += [_of_reconciliation(report) for report in reports]
     entries.sort(key=lambda entry: (entry.at, entry.place), reverse=True)
@@ -91,10 +93,11 @@ def account_history(
     return AccountHistory(entries=tuple(page), next=page[-1].place if start + MOST < len(wanted) else None)
 
 
-def _to_entry(fact: AccountEvent) -> AccountEntry:
+def to_entry(fact: AccountEvent) -> AccountEntry:
+    """A fact of the account as an entry of its timeline."""
     return AccountEntry(
         at=fact.at,
-        kind=next(kind for known, kind in _KINDS.items() if isinstance(fact, known)),
+        kind=next((kind for known, kind in _KINDS.items() if isinstance(fact, known)), _SETTING),
         type=type(fact).__name__,
         by=fact.by,
         role=fact.role,
@@ -118,7 +121,26 @@ def _describe(fact: AccountEvent) -> str:
         case DeletesJudged():
             verb = "approved" if isinstance(fact, DeletesApproved) else "rejected"
             return f"{who} {verb} {len(fact.holds)} held deletes on {named(fact.target)} (set {fact.digest})."
-    return describe_account(fact)
+    return _describe_customer(fact) or describe_account(fact)
+
+
+def _describe_customer(fact: AccountEvent) -> str:
+    """A fact about whose account it is, and whether there is one; empty for any other."""
+    who = person(fact.by, fact.role)
+    match fact:
+        case MasterUserSet():
+            return f"{who} made {fact.master_user} the Master User."
+        case AccountManagerSet():
+            if not fact.account_manager:
+                return f"{who} left the account without an account manager."
+            return f"{who} made {fact.account_manager} the account manager."
+        case TierSet():
+            return f"{who} set the tier to {fact.tier}."
+        case AccountRemoved():
+            return f"{who} removed the account."
+        case AccountErased():
+            return "All data of the account before this was erased."
+    return ""
 
 
 def _of_reconciliation(report: ReconciliationReport) -> AccountEntry:
@@ -156,6 +178,6 @@ async def show_account_history(
     """Show what happened to an account, the newest first: who changed what, and what reconciliations found."""
     readers = installation.readers
     kinds = frozenset(filter(None, kind.split(",")))
-    if unknown := kinds - {*_KINDS.values(), "reconciliation"}:
+    if unknown := kinds - {_SETTING, *_KINDS.values(), "reconciliation"}:
         raise Malformed(f"there is no kind {min(unknown)!r}")
     return await readers.call(account_history, readers.accounts, readers.decider, known.account, after, kinds)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 from uuid import NAMESPACE_OID, uuid5
 
 import structlog
@@ -44,7 +44,7 @@ class Worker:
         """Do a piece of work, after whatever is being done now. Raises `WorkerClosed` after `close`."""
         if self._is_closed:
             raise WorkerClosed
-        running = asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
+        running = asyncio.get_running_loop().run_in_executor(self._thread, _without_stop, work, args, kwargs)
         running.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(running)
 
@@ -52,6 +52,14 @@ class Worker:
         """End after the work in hand."""
         self._is_closed = True
         self._thread.shutdown(wait=True)
+
+
+def _without_stop(work: Callable[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+    """Do a piece of work; a `StopIteration` is a mistake, with which asyncio would let the caller wait for ever."""
+    try:
+        return work(*args, **kwargs)
+    except StopIteration as stop:
+        raise RuntimeError("work has raised StopIteration") from stop
 
 
 REST = 1.0

@@ -5,12 +5,15 @@ from uuid import UUID
 
 import pytest
 
+from domain.account import AccountEvent
 from domain.driver_link import Confirmed, DriverLink, LinkEvent
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.portal import PortalDriver
 from domain.store import Event
 from services.api import explanation_text
+from services.api.account_history import to_entry
 from services.api.explanation_text import Past, command, field_names, listed, moment
+from tests.golden.samples import SAMPLES
 
 ACME, JANE = AccountId("acme"), PortalDriverId("1")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -21,6 +24,15 @@ LINK_EVENTS = [event for event in Event.BY_TOPIC.values() if issubclass(event, L
 def test_every_fact_of_a_link_has_words(event: type[LinkEvent]) -> None:
     assert explanation_text.describe_link.dispatch(event) is not explanation_text.describe_link.dispatch(LinkEvent)
     assert Confirmed in LINK_EVENTS
+
+
+@pytest.mark.parametrize(
+    "fact", [each for each in SAMPLES.values() if isinstance(each, AccountEvent)], ids=lambda fact: type(fact).__name__
+)
+def test_every_fact_of_an_account_has_words_in_its_history(fact: AccountEvent) -> None:
+    entry = to_entry(fact)
+    assert entry.fact.endswith((".", ").")), entry
+    assert entry.kind in ("setting", "sync", "verdict", "request")
 
 
 def test_a_fact_without_words_is_a_mistake() -> None:

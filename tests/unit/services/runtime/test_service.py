@@ -9,7 +9,7 @@ import pytest
 from domain.store import Position, StoreConflict, StoreFailed, Unit
 from services.runtime.consumer import BATCH
 from services.runtime.context import log_of
-from services.runtime.service import Notifier, Service, WorkerClosed
+from services.runtime.service import Notifier, Service, Worker, WorkerClosed
 from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, Heard, raising
 
 pytestmark = pytest.mark.anyio
@@ -341,6 +341,13 @@ def test_what_was_not_stored_is_not_said(stand: FollowingStand) -> None:
 
     stand.store.before = [raising(StoreConflict("version 3 is taken")), overtake]
     assert told_of(stand) == []
+
+
+async def test_work_that_raises_stop_iteration_fails_and_does_not_hang() -> None:
+    with closing(Worker("test")) as worker:
+        async with asyncio.timeout(10):
+            with pytest.raises(RuntimeError, match="StopIteration"):
+                await worker.call(next, iter(()))
 
 
 def failing(failure: Exception) -> Callable[[], int]:
