@@ -25,22 +25,16 @@ from services.api import (
     events,
     explanations,
     health,
-    hints,
     issues,
-    keys,
     plans,
     problems,
-    progress,
     reconciliations,
-    rekeyings,
-    resubmissions,
     sign_in,
     status,
     webhooks,
 )
 from services.api.installation import Installation
-from services.api.request_rates import RequestRates
-from services.api.routing import GuardedRoute
+from services.api.routing import GuardedRoute, RequestRates
 from services.console import site
 
 LARGEST_BODY = 64 * 2**20
@@ -59,21 +53,16 @@ _RESOURCES = (
     account_history,
     webhooks,
     changes,
-    hints,
     drivers,
     driver_details,
     approvals,
     issues,
-    rekeyings,
     plans,
-    progress,
     reconciliations,
     status,
     events,
     explanations,
     dead_letters,
-    resubmissions,
-    keys,
     sign_in,
 )
 
@@ -148,6 +137,8 @@ def new_app() -> FastAPI:
         redoc_url=None,
         routes=[
             *(route for resource in _RESOURCES for route in resource.router.routes),
+            *changes.hints_router.routes,
+            *approvals.rekeyings_router.routes,
             *sign_in.pages.routes,
             *site.ROUTES,
         ],

@@ -1,6 +1,8 @@
-"""`/accounts/{account}/changes`: what the Portal pushes of an account's drivers, signed, at once.
+"""`/v1/accounts/{account}/changes` and `.../hints/motive`: what others push to us, signed.
 
-Accepted means committed. A push is stored whole or not at all, and once, however often it comes.
+What the Portal pushes is accepted when it is committed. A push is stored whole or not at all, and once, however often
+it comes. What Motive's webhooks say of a user is not believed: it is a hint, and the user is read again, by the
+projector, after the answer. Motive wants an answer within three seconds, and a 403 would end its webhook for good.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,13 +15,13 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from domain.cleaning import LONGEST_ID, clean, flaw, normal_form, text_of
-from domain.identity import PortalDriverId
+from domain.identity import Key, PortalDriverId, Target
 from domain.portal import PushedChange
 from domain.profile import FIELDS, StatedProfile
 from services.api.drivers import flaws_of, stored_form
 from services.api.routing import Installed, new_router
 from services.api.schema import FieldError, Malformed, RequestBody, ResponseBody, field_errors, malformed
-from services.api.webhooks import CountedRefusals, signed_push, verify_standard
+from services.api.webhooks import CountedRefusals, signed_push, verify_motive, verify_standard
 from services.intake.handlers import ChangesRefused
 from services.intake.pushing import Push
 
@@ -156,3 +158,41 @@ def _to_change(kind: str, data: PushedDriver) -> PushedChange:
 
 def _said(data: PushedDriver) -> dict[str, str]:
     return {field: text for field, text in data.profile.items() if text is not None}
+
+
+hints_router = new_router("hints", prefix="/accounts/{account}/hints")
+
+_ACTION: Final = "user_upserted"
+_LONGEST_KEY: Final = 20
+
+
+class AcceptedHints(ResponseBody):
+    """How many users are going to be read; none for a test request, or for what is not about a driver."""
+
+    hints: int
+
+
+@hints_router.post("/motive")
+async def accept_hints(
+    account: str, request: Request, installation: Installed, refusals: CountedRefusals
+) -> AcceptedHints:
+    """Accept Motive's webhook `user_upserted`, of version 1 or 2, signed with HMAC-SHA1."""
+    signed = await signed_push(request, account, "motive", verify_motive, refusals, installation)
+    keys = frozenset(hinted(signed.body))
+    lost = await installation.projectors[Target.MOTIVE].hint(signed.account, keys) if keys else 0
+    return AcceptedHints(hints=len(keys) - lost)
+
+
+def hinted(body: bytes) -> Iterator[Key]:
+    """The users that a webhook is about; none where it is a test, or of another form than is known."""
+    try:
+        document = from_json(body)
+    except ValueError:
+        return
+    for each in document if isinstance(document, list) else [document]:
+        if isinstance(each, dict) and each.get("action", _ACTION) == _ACTION:
+            within = each.get("user")
+            user = within if isinstance(within, dict) else each
+            key = text_of(user.get("id")) or ""
+            if user.get("role", "driver") == "driver" and key.isdecimal() and len(key) <= _LONGEST_KEY:
+                yield Key(key)

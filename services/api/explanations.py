@@ -14,7 +14,6 @@ from services.accounts.handlers import accounts_of
 from services.api.backlog import waits_of_change, waits_of_link
 from services.api.driver_search import search
 from services.api.driver_states import DriverState, View, state_on
-from services.api.explanation_reasons import reasons
 from services.api.explanation_text import (
     Past,
     describe_account,
@@ -24,6 +23,7 @@ from services.api.explanation_text import (
     moment,
     name_of,
     named,
+    reasons,
 )
 from services.api.installation import Readers
 from services.api.naming import Candidate, find_drivers, find_stated, is_stated, unknown_driver

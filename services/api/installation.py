@@ -10,8 +10,7 @@ from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.store import Row, Store, Stream, Where
 from services.accounts.handlers import Accounts
-from services.api.access import Access
-from services.api.oidc import Provider
+from services.api.authentication import Access, Provider
 from services.decider.dry_run import Scratch
 from services.intake.handlers import Intake
 from services.intake.polling import Polling, Portals

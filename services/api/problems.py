@@ -20,17 +20,16 @@ from services.api import (
     dead_letters,
     events,
     issues,
-    keys,
     planner,
     reconciliations,
     sign_in,
     streaming,
     webhooks,
 )
+from services.api.authentication import SignInFailed
 from services.api.installation import ServiceDown
-from services.api.oidc import SignInFailed
 from services.api.permissions import Forbidden, NotAsSeen, Unauthenticated
-from services.api.request_rates import RateExceeded
+from services.api.routing import RateExceeded
 from services.api.schema import FieldError, Malformed, Problem, field_errors, in_one_line
 from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
 from services.intake.pushing import PushIdReused
@@ -124,7 +123,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         "`detail` says who may, or what has to happen first.",
     ),
     UnknownAccount: _kind("unknown-account", "There is no such account", 404, "`GET /v1/accounts` lists all accounts."),
-    keys.UnknownKey: _kind("unknown-key", "There is no such API key", 404, "`GET /v1/keys` lists all keys."),
+    sign_in.UnknownKey: _kind("unknown-key", "There is no such API key", 404, "`GET /v1/keys` lists all keys."),
     UnknownDriver: _kind(
         "unknown-driver", "There is no such driver", 404, "Use the Portal's id, a RefID or a Driveri DriverID."
     ),

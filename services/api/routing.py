@@ -1,10 +1,12 @@
-"""What every route is made with: its router, its guard, the installation, and the account that its path names."""
+"""What every route is made with: its router, its guard, its rate, the installation, and the account in its path."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from math import ceil
+from time import monotonic
+from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
@@ -26,7 +28,6 @@ from services.api.permissions import (
     Scope,
     Unauthenticated,
 )
-from services.api.request_rates import RateExceeded
 from services.api.schema import Problem
 
 
@@ -135,3 +136,42 @@ def new_router(tag: str, *, prefix: str = "") -> APIRouter:
         responses={"default": {"model": Problem, "description": "Refused; `detail` says why, and what to do."}},
         generate_unique_id_function=lambda route: route.name,
     )
+
+
+A_MINUTE: Final = 6000
+"""Requests that one API key, or one person, may make in a minute; far more than programs that wait for answers do."""
+
+_A_SECOND: Final = A_MINUTE / 60
+
+
+class RateExceeded(Exception):
+    """A client makes more requests than it may; `retry_after` is in whole seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"more than {A_MINUTE} requests a minute: wait {retry_after} s")
+        self.retry_after = retry_after
+
+
+class RequestRates:
+    """What each client has left, in this process; `clock` counts seconds."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def take(self, client: str) -> Mapping[str, str]:
+        """Count a request; what the answer says of the rate, as draft-ietf-httpapi-ratelimit-headers has it.
+
+        Raises `RateExceeded`.
+        """
+        now = self._clock()
+        left, at = self._left.get(client, (A_MINUTE, now))
+        left = min(A_MINUTE, left + (now - at) * _A_SECOND)
+        if left < 1:
+            raise RateExceeded(ceil((1 - left) / _A_SECOND))
+        self._left[client] = (left - 1, now)
+        full_in = ceil((A_MINUTE - left + 1) / _A_SECOND)
+        return {
+            "RateLimit-Policy": f'"requests";q={A_MINUTE};w=60',
+            "RateLimit": f'"requests";r={int(left - 1)};t={full_in}',
+        }

@@ -15,9 +15,8 @@ from adapters.store.locks import InstanceLock, PostgresLeaderLock, UpgradeLock, 
 from adapters.store.migrating import in_postgres
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
 from domain.store import Row
-from services.api.access import ACCESS_ROWS, Access
+from services.api.authentication import ACCESS_ROWS, Access, Provider, ProviderSettings
 from services.api.installation import Installation, Readers
-from services.api.oidc import Provider, ProviderSettings
 from services.runtime.context import Assignment, utc_now
 from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions

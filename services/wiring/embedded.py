@@ -13,8 +13,7 @@ import structlog
 from adapters.credentials import CredentialsFile
 from adapters.store.migrating import in_sqlite
 from adapters.store.sqlite import SqliteStore
-from services.api.access import ACCESS_ROWS, Access
-from services.api.authentication import at_local_socket, at_loopback
+from services.api.authentication import ACCESS_ROWS, Access, at_local_socket, at_loopback
 from services.api.installation import Installation, Readers
 from services.intake.polling import Polling
 from services.projector.service import ProjectorApp

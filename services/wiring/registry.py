@@ -23,7 +23,7 @@ from domain.reconciliation import PlanStep
 from domain.store import FILLED, Row, Store, StoreFailed, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.accounts.handlers import AccountRow, Accounts
-from services.api.access import Access
+from services.api.authentication import Access
 from services.api.installation import Installation, Readers, RunningServices
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks

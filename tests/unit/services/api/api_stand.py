@@ -18,11 +18,9 @@ from domain.outcomes import RosterScanned
 from domain.store import DeadLetter, Resubmission, Row, Store, Unit
 from services.accounts.handlers import AccountChange
 from services.api import V1
-from services.api.access import Access
 from services.api.app import to_app
-from services.api.authentication import CSRF_HEADER, at_local_socket
+from services.api.authentication import CSRF_HEADER, Access, Provider, at_local_socket
 from services.api.installation import RunningServices
-from services.api.oidc import Provider
 from services.api.permissions import Grants, Principal
 from services.runtime.service import Service
 from services.wiring.embedded import open_embedded

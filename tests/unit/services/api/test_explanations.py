@@ -12,8 +12,7 @@ from domain.matching import ObservedDriver
 from domain.outcomes import MOST_CORRECTIONS
 from domain.ports import Done, Exists, Missing
 from domain.situations import Situation
-from services.api.explanation_reasons import reasons
-from services.api.explanation_text import Past
+from services.api.explanation_text import Past, reasons
 from services.api.schema import to_json
 from tests.support.approval import Approve
 from tests.support.stated import whole

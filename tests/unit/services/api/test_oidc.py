@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from domain.account import Role
-from services.api.authentication import CSRF_HEADER
-from services.api.oidc import Provider, ProviderSettings, to_grants
+from services.api.authentication import CSRF_HEADER, Provider, ProviderSettings, to_grants
 from tests.support.oidc_provider import CLIENT_ID, CLIENT_SECRET
 from tests.unit.services.api.api_stand import ApiStand
 

@@ -4,8 +4,8 @@ import pytest
 from fastapi.routing import APIRoute
 
 from domain.account import Role
-from services.api.access import ACCESS_ROWS
 from services.api.app import new_app
+from services.api.authentication import ACCESS_ROWS
 from services.api.permissions import EVERYWHERE, PERMISSIONS, Principal, PrincipalKind, Scope
 from services.api.routing import GuardedRoute, new_router
 from tests.unit.services.api.api_stand import ApiStand, to_path

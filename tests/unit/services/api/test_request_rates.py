@@ -3,9 +3,9 @@
 import pytest
 
 from domain.account import Role
-from services.api import request_rates
+from services.api import routing
 from services.api.permissions import EVERYWHERE
-from services.api.request_rates import RequestRates
+from services.api.routing import RequestRates
 from tests.unit.services.api.api_stand import ApiStand
 
 pytestmark = pytest.mark.anyio
@@ -22,8 +22,8 @@ class Seconds:
 
 
 async def test_a_key_that_asks_too_often_waits_and_no_other(stand: ApiStand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_rates, "A_MINUTE", 2)
-    monkeypatch.setattr(request_rates, "_A_SECOND", 2 / 60)
+    monkeypatch.setattr(routing, "A_MINUTE", 2)
+    monkeypatch.setattr(routing, "_A_SECOND", 2 / 60)
     clock = Seconds()
     stand.app.state.rates = RequestRates(clock)
     viewer = {"Authorization": f"Bearer {stand.key({EVERYWHERE: frozenset({Role.VIEWER})})}"}

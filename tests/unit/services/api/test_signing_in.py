@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from domain.account import Role
-from services.api import access, app
+from services.api import app, authentication
 from services.api.authentication import CSRF_FIELD, CSRF_HEADER, at_loopback
 from services.api.permissions import EVERYWHERE, THE_OPERATOR
 from services.api.sign_in import own_path
@@ -61,7 +61,7 @@ async def test_a_guessed_link_is_refused(browser: httpx.AsyncClient, token: str)
 async def test_a_link_is_good_for_a_quarter_of_an_hour(
     stand: ApiStand, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "LINK_LASTS", timedelta(0))
+    monkeypatch.setattr(authentication, "LINK_LASTS", timedelta(0))
     assert (await browser.get("/sign-in", params={"token": stand.access.make_link()})).status_code == 401
 
 
@@ -90,7 +90,7 @@ async def test_a_session_that_was_planted_is_not_the_one_that_signs_in(
 async def test_a_session_ends_after_its_time(
     stand: ApiStand, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "SESSION_LASTS", timedelta(0))
+    monkeypatch.setattr(authentication, "SESSION_LASTS", timedelta(0))
     await browser.get("/sign-in", params={"token": stand.access.make_link()})
     assert (await browser.get("/v1/accounts")).status_code == 401
 

@@ -12,8 +12,14 @@ from domain.identity import Key, Target, reconciliation_stream
 from domain.matching import ObservedDriver
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
 from domain.store import Unit
-from services.api.progress import ReconciliationProgress, Requested, Stage, reconciliation_progress
-from services.api.reconciliations import ReconciliationReport, reconciliation_for
+from services.api.reconciliations import (
+    ReconciliationProgress,
+    ReconciliationReport,
+    Requested,
+    Stage,
+    reconciliation_for,
+    reconciliation_progress,
+)
 from services.decider import handlers
 from services.decider.read_models import OutageRow
 from tests.support.stepped_services import ACME, SteppedServices, logged, person
