@@ -37,7 +37,7 @@ from services.projector.read_models import (
     project_roster,
     reported,
 )
-from services.projector.roster import Freshness
+from services.projector.scans import Freshness
 from services.runtime.context import Assignment, Clock
 from services.runtime.read_models import kept_rows, projected, to_unit
 from services.runtime.service import own_trouble

@@ -204,6 +204,11 @@ class LookUp(Row):
     request: int
     keys: list[str]
 
+    @property
+    def subject(self) -> str:
+        """What the breaker calls the driver."""
+        return self.driver
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint(Row):
@@ -221,6 +226,16 @@ class Hint(Row):
     key: str
     mark: str
     tries: int = 0
+
+    @property
+    def subject(self) -> str:
+        """What the breaker calls the driver."""
+        return self.key
+
+    @property
+    def keys(self) -> list[str]:
+        """The key, as that of a look-up."""
+        return [self.key]
 
 
 UNDER_WAY: Final[Where] = {"started": FILLED, "due": "", "tries": list(range(MOST_TRIES))}

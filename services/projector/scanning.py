@@ -22,14 +22,12 @@ from domain.failures import (
     seldom,
     spread,
 )
-from domain.identity import AccountId, Key, Target, scan_stream
+from domain.identity import AccountId, Target, scan_stream
 from domain.ports import TargetDrivers
 from domain.store import StoreConflict, StoreFailed
 from services.projector.breaker import Breakers
 from services.projector.calls import Connecting
-from services.projector.hints import Hints
-from services.projector.read_models import Hint, LookUp
-from services.projector.roster import LookUps, look_up
+from services.projector.reads import DriverRead, DriverReads, read_driver
 from services.projector.scans import ListNotWhole, RosterScan, RosterWithoutEnd, Scanner, Scans
 from services.runtime.context import Clock
 from services.runtime.service import Notifier, Service, notified, own_trouble, stored_anyhow, unexpected_failure
@@ -112,8 +110,7 @@ class Scanning:
         target: Target,
         *,
         scans: Scans,
-        look_ups: LookUps,
-        hints: Hints,
+        reads: DriverReads,
         breakers: Breakers,
         connect: Connecting,
         slots: Callable[[AccountId], int],
@@ -124,8 +121,7 @@ class Scanning:
         self._target = target
         self._scans = scans
         self._scanner = Scanner(service, scans, clock)
-        self._look_ups = look_ups
-        self._hints = hints
+        self._reads = reads
         self._breakers = breakers
         self._connect = connect
         self._slots = slots
@@ -154,11 +150,8 @@ class Scanning:
         self._has_ended = True
         self._service.notify()
 
-    def take(self) -> tuple[Sequence[RosterScan], Sequence[LookUp], Sequence[Hint]]:
-        """The scans and look-ups to begin now, as far as there are slots for them.
-
-        Scans that failed come last, and what hints are about after what people wait for.
-        """
+    def take(self) -> tuple[Sequence[RosterScan], Sequence[DriverRead]]:
+        """The scans and look-ups to begin now, as far as there are slots for them; scans that failed come last."""
         self._has_ended = False
         for account in self._failed.keys() & self._breakers.open_accounts():
             del self._failed[AccountId(account)]
@@ -173,13 +166,11 @@ class Scanning:
         self._is_crowded = is_full and next(self._ready(now, has_failed=False), None) is not None
         quick = sum(abs(now - each.began) < SLOW_LOOK_UP for each in self._looking_up.values())
         most = min(MOST_LOOK_UPS - quick, MOST_LOOK_UPS_IN_HAND - len(self._looking_up))
-        look_ups = self._look_ups.due(self._looking_up, most)
-        taken = {*self._looking_up, *(AccountId(row.account) for row in look_ups)}
-        hints = self._hints.due(taken, most - len(look_ups))
+        reads = self._reads.due(self._looking_up, most)
         following = self._scans.schedule.next_moment()
         waiting = [failed.not_before for failed in self._failed.values() if failed.not_before > now]
         self._look_at = min([now + _LOOK, *waiting, *([following] if following else [])])
-        return begun, look_ups, hints
+        return begun, reads
 
     async def scan(self, scan: RosterScan) -> None:
         """Read one roster, and store what comes of it."""
@@ -198,45 +189,25 @@ class Scanning:
         else:
             self._failed.pop(scan.account, None)
 
-    async def look_up(self, row: LookUp) -> None:
-        """Look one driver up, and store what comes of it."""
+    async def read(self, row: DriverRead) -> None:
+        """Read one driver, and store what comes of it."""
         try:
             async with asyncio.timeout(LONGEST_LOOK_UP):
-                newer = await self._service.call(self._look_ups.begin, row)
+                newer = await self._service.call(self._reads.begin, row)
                 if newer is not None:
-                    found = await look_up(row, await self.reach(AccountId(row.account)))
-                    await self._service.call(self._look_ups.report, row, found, newer)
+                    found = await read_driver(row, await self.reach(AccountId(row.account)))
+                    await self._service.call(self._reads.report, row, found, newer)
         except TargetFailed as failed:
-            await self._fail_look_up(row, failed.failure)
+            await self._fail_read(row, failed.failure)
         except TimeoutError:
-            await self._fail_look_up(row, _down(f"no answer to a look-up within {LONGEST_LOOK_UP:.0f} seconds"))
+            await self._fail_read(row, _down(f"no answer to a look-up within {LONGEST_LOOK_UP:.0f} seconds"))
         except StoreConflict:
             _log.info("look-up is given up", account=row.account, target=str(self._target))
         except StoreFailed:
             raise
         except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            _log.exception("look-up failed unexpectedly", account=row.account, driver=row.driver)
-            await self._fail_look_up(row, unexpected_failure(failure))
-
-    async def follow(self, hint: Hint) -> None:
-        """Read the driver that a hint is about, and store what comes of it."""
-        try:
-            async with asyncio.timeout(LONGEST_LOOK_UP):
-                newer = await self._service.call(self._hints.begin, hint)
-                if newer is not None:
-                    driver = await (await self.reach(AccountId(hint.account))).find(Key(hint.key), {})
-                    await self._service.call(self._hints.report, hint, driver, newer)
-        except TargetFailed as failed:
-            await self._fail_hint(hint, failed.failure)
-        except TimeoutError:
-            await self._fail_hint(hint, _down(f"no answer to a look-up within {LONGEST_LOOK_UP:.0f} seconds"))
-        except StoreConflict:
-            _log.info("look-up is given up", account=hint.account, target=str(self._target))
-        except StoreFailed:
-            raise
-        except Exception as failure:  # noqa: BLE001 - one account's trouble is its own, whatever it is
-            _log.exception("look-up failed unexpectedly", account=hint.account, target=str(self._target))
-            await self._fail_hint(hint, unexpected_failure(failure))
+            _log.exception("look-up failed unexpectedly", account=row.account, target=str(self._target))
+            await self._fail_read(row, unexpected_failure(failure))
 
     async def reach(self, account: AccountId) -> TargetDrivers:
         """The target as this account reaches it. Raises `TargetFailed`."""
@@ -251,19 +222,15 @@ class Scanning:
         return self._has_ended or self._scans.schedule.has_changed or not timedelta() < wait <= _LOOK
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
-        scans, look_ups, hints = await self._service.call(self.take)
+        scans, reads = await self._service.call(self.take)
         now = self._clock()
         for scan in scans:
             running = self._scanning[scan.account] = _Running(began=now)
             running.task = group.create_task(self._in_slot(self._scanning, scan.account, self.scan(scan)))
-        for row in look_ups:
+        for row in reads:
             account = AccountId(row.account)
             self._looking_up[account] = _Running(began=now)
-            group.create_task(self._in_slot(self._looking_up, account, self.look_up(row)))
-        for hint in hints:
-            account = AccountId(hint.account)
-            self._looking_up[account] = _Running(began=now)
-            group.create_task(self._in_slot(self._looking_up, account, self.follow(hint)))
+            group.create_task(self._in_slot(self._looking_up, account, self.read(row)))
         if not self._is_crowded:
             return
         # Slow scans have every slot: the slowest ends, and is made again after the others.
@@ -323,17 +290,11 @@ class Scanning:
                 reason = str(failed.failure.reason)
                 _log.warning("roster cannot be read", account=scan.account, target=str(self._target), reason=reason)
 
-    async def _fail_look_up(self, row: LookUp, failure: CallFailure) -> None:
+    async def _fail_read(self, row: DriverRead, failure: CallFailure) -> None:
         reason = str(failure.reason)
-        _log.warning("driver cannot be looked up", account=row.account, target=str(self._target), reason=reason)
+        _log.warning("driver cannot be read", account=row.account, target=str(self._target), reason=reason)
         with suppress(StoreConflict):
-            await stored_anyhow(partial(self._service.call, partial(self._look_ups.fail, row)), failure)
-
-    async def _fail_hint(self, hint: Hint, failure: CallFailure) -> None:
-        reason = str(failure.reason)
-        _log.warning("hinted driver cannot be read", account=hint.account, target=str(self._target), reason=reason)
-        with suppress(StoreConflict):
-            await stored_anyhow(partial(self._service.call, partial(self._hints.fail, hint)), failure)
+            await stored_anyhow(partial(self._service.call, partial(self._reads.fail, row)), failure)
 
     def _put_off(self, scan: RosterScan, waiting: Callable[[int], float] = doubled) -> None:
         former = self._failed.get(scan.account)

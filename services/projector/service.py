@@ -14,8 +14,8 @@ from domain.store import StoreConflict
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Attempt, OutcomeUnknown, Pause, Result, TargetCaller
 from services.projector.deliveries import Deliveries
-from services.projector.hints import Hints
 from services.projector.read_models import Driver
+from services.projector.reads import DriverReads
 from services.projector.scanning import Scanning
 from services.projector.scans import Scans
 from services.runtime.context import Assignment
@@ -44,7 +44,7 @@ class ProjectorApp:
         deliveries: Deliveries,
         scans: Scans,
         scanning: Scanning,
-        hints: Hints,
+        reads: DriverReads,
         breakers: Breakers,
         probing: Probing,
         assignment: Assignment,
@@ -54,7 +54,7 @@ class ProjectorApp:
         self._deliveries = deliveries
         self._scans = scans
         self._scanning = scanning
-        self._hints = hints
+        self._reads = reads
         self._breakers = breakers
         self._probing = probing
         self._assignment = assignment
@@ -106,7 +106,7 @@ class ProjectorApp:
 
     async def hint(self, account: AccountId, keys: Collection[Key]) -> int:
         """Keep the hints that these drivers have changed, and follow them; how many there was no room for."""
-        lost = await self.service.call(self._hints.keep, account, keys)
+        lost = await self.service.call(self._reads.keep, account, keys)
         self._scanning.look()
         return lost
 

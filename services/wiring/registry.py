@@ -36,11 +36,10 @@ from services.projector import read_models as projector
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Connected, Connecting, Pause
 from services.projector.deliveries import Deliveries, Outcomes
-from services.projector.hints import Hints
 from services.projector.read_models import read_models_of
-from services.projector.roster import Freshness, LookUps
+from services.projector.reads import DriverReads
 from services.projector.scanning import Scanning
-from services.projector.scans import Scans
+from services.projector.scans import Freshness, Scans
 from services.projector.service import ProjectorApp
 from services.runtime.caching import CachingStore, OwnedCachingStore
 from services.runtime.consumer import PartitionOf
@@ -228,7 +227,7 @@ def build_projector(
     """The projector of this target on its store, for the accounts of its assignment."""
     connected, breakers = Connected(connect), Breakers(store, target, clock, assignment)
     freshness = Freshness()
-    hints = Hints(store, target, clock, assignment, breakers, freshness)
+    reads = DriverReads(store, target, clock, assignment, breakers, freshness)
     scans = Scans(store, target, clock, assignment, breakers, freshness)
     deliveries = Deliveries(
         store,
@@ -258,15 +257,14 @@ def build_projector(
             service,
             target,
             scans=scans,
-            look_ups=LookUps(store, target, clock, assignment, breakers, freshness),
-            hints=hints,
+            reads=reads,
             breakers=breakers,
             connect=connected.to,
             slots=connected.slots,
             clock=clock,
             notifier=notifier,
         ),
-        hints=hints,
+        reads=reads,
         breakers=breakers,
         probing=Probing(service, breakers, connected.to, clock, on_closed=deliveries.look_again),
         assignment=assignment,

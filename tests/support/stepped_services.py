@@ -186,10 +186,8 @@ class SteppedServices:
         self.wait(seconds=1)
         for scan in scans:
             asyncio.run(app._scanning.scan(scan))
-        for row in app._scanning._look_ups.due((), MOST_LOOK_UPS):
-            asyncio.run(app._scanning.look_up(row))
-        for hint in app._scanning._hints.due((), MOST_LOOK_UPS):
-            asyncio.run(app._scanning.follow(hint))
+        for row in app._scanning._reads.due((), MOST_LOOK_UPS):
+            asyncio.run(app._scanning.read(row))
         return log.end() - reported
 
     def call(self, target: Target) -> int:

@@ -40,8 +40,7 @@ from services.projector.breaker import Breakers
 from services.projector.calls import Attempt, Withdrawn
 from services.projector.deliveries import Outcomes
 from services.projector.read_models import DeliveryRow, to_delivery
-from services.projector.roster import Freshness
-from services.projector.scans import RosterScan, Scans
+from services.projector.scans import Freshness, RosterScan, Scans
 from services.runtime.context import Assignment
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets

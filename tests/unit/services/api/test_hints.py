@@ -7,7 +7,7 @@ from hashlib import sha1
 import httpx
 import pytest
 
-from domain.identity import AccountId, Key, Target
+from domain.identity import Target
 from services.api.webhooks import verify_motive
 from services.projector.read_models import Hint
 from tests.unit.services.api.api_stand import NOW, ApiStand, Json
@@ -94,4 +94,4 @@ async def test_a_flood_about_one_user_is_one_hint(stand: ApiStand) -> None:
 async def test_a_hint_is_kept_where_the_account_is_named_otherwise(stand: ApiStand) -> None:
     await send(stand, json.dumps(V2).encode(), account="Acme")
     projector = stand._installation.projectors[Target.MOTIVE]
-    assert [(row.account, row.key) for row in projector._hints.due((), 1)] == [(AccountId("acme"), Key("18"))]
+    assert [(row.account, row.keys) for row in projector._reads.due((), 1)] == [("acme", ["18"])]

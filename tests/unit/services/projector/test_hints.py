@@ -4,11 +4,11 @@ from domain.account import Mode
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key, Target
 from domain.outcomes import HintedDriverGone, HintedDriverSeen
-from services.projector.hints import MOST_HINTS
 from services.projector.read_models import Hint
+from services.projector.reads import MOST_HINTS, Found
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment
-from tests.unit.services.projector.rosters import shown
+from tests.unit.services.projector.rosters import request, shown
 from tests.unit.services.projector.sayings import reported
 
 MOTIVE = Target.MOTIVE
@@ -18,7 +18,7 @@ REFUSED = Rejected(reason=Reason.INVALID, detail="no")
 
 def hint(fleet: SteppedServices, *keys: str, account: AccountId = ACME) -> int:
     """Motive hints that these users have changed; how many hints there was no room for."""
-    return fleet.projectors[MOTIVE]._hints.keep(account, [Key(key) for key in keys])
+    return fleet.projectors[MOTIVE]._reads.keep(account, [Key(key) for key in keys])
 
 
 def left(fleet: SteppedServices) -> list[str]:
@@ -39,6 +39,15 @@ def test_what_differs_is_reported_as_hinted_after_one_read(scanned: SteppedServi
     assert isinstance(seen, HintedDriverSeen)
     assert (seen.key, seen.profile["last_name"]) == ("1", "Roe")
     assert (finds(scanned), left(scanned), twin.scans) == (1, [], 1)
+
+
+def test_a_driver_that_a_person_waits_for_is_read_before_what_a_hint_is_about(scanned: SteppedServices) -> None:
+    hint(scanned, "1")
+    request(scanned, MOTIVE, "p2", "2")
+    reads = scanned.projectors[MOTIVE]._reads
+    assert [row.keys for row in reads.due((), 4)] == [["2"]]
+    scanned.scan(MOTIVE)
+    assert [row.keys for row in reads.due((), 4)] == [["1"]]
 
 
 def test_what_is_known_already_adds_nothing(scanned: SteppedServices) -> None:
@@ -71,12 +80,12 @@ def test_a_hint_that_comes_while_the_driver_is_read_is_followed_too(scanned: Ste
     twin = scanned.twins[ACME, MOTIVE]
     twin.drivers.put(shown(1))
     hint(scanned, "1")
-    hints = scanned.projectors[MOTIVE]._hints
+    hints = scanned.projectors[MOTIVE]._reads
     (first,) = hints.due((), 1)
     newer = hints.begin(first)
     assert newer is not None
     hint(scanned, "1")
-    hints.report(first, shown(1), newer)
+    hints.report(first, Found(drivers=[shown(1)], missing=[]), newer)
     assert left(scanned) == ["1"]
     twin.drivers.put(shown(1, "Roe"))
     scanned.scan(MOTIVE)

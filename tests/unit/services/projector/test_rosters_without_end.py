@@ -140,8 +140,8 @@ def test_a_look_up_without_an_answer_is_given_up_with_a_reason(fleet: SteppedSer
     put(fleet, Silent(DRIVERI))
     request(fleet, DRIVERI, "p1", "1")
     reconciling = fleet.projectors[DRIVERI]._scanning
-    _, look_ups, _ = reconciling.take()
-    travelling_time.run(reconciling.look_up(look_ups[0]))
+    _, reads = reconciling.take()
+    travelling_time.run(reconciling.read(reads[0]))
     (done,) = [event for event in reported(fleet) if isinstance(event, DriverLookedUp)]
     assert done.detail == f"no answer to a look-up within {LONGEST_LOOK_UP:.0f} seconds"
 

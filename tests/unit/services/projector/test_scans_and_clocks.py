@@ -137,8 +137,8 @@ def look_up(fleet: SteppedServices, *keys: str) -> None:
     """Look drivers up as a person asks for it."""
     request(fleet, DRIVERI, "p1", *keys)
     reconciling = fleet.projectors[DRIVERI]._scanning
-    for row in reconciling._look_ups.due((), MOST_LOOK_UPS):
-        asyncio.run(reconciling.look_up(row))
+    for row in reconciling._reads.due((), MOST_LOOK_UPS):
+        asyncio.run(reconciling.read(row))
 
 
 def found(fleet: SteppedServices, before: int) -> list[tuple[type, str]]:
