@@ -80,6 +80,16 @@ class ListedLetter(ResponseBody):
     is_waiting: bool
 
 
+class LetterGroup(ResponseBody):
+    """Dead letters of one service that are of one type and there for one reason; `since` is the oldest one's."""
+
+    service: str
+    type: str
+    reason: str
+    letters: int
+    since: str
+
+
 class Became(StrEnum):
     """What became of a dead letter that was submitted again: not looked at yet, gone, or still there."""
 
@@ -115,6 +125,15 @@ def listed(store: Store, service: str, behind: LetterName | None, limit: int) ->
             is_waiting=(letter.stream, letter.position) in waiting,
         )
         for letter in letters
+    ]
+
+
+def _groups(store: Store, service: str) -> list[LetterGroup]:
+    by = ("topic", "reason")
+    oldest = store.least(DeadLetter, "at", by=by)
+    return [
+        LetterGroup(service=service, type=str(kind), reason=str(why), letters=letters, since=str(oldest[kind, why]))
+        for (kind, why), letters in sorted(store.count(DeadLetter, by=by).items(), key=str)
     ]
 
 
@@ -295,6 +314,18 @@ async def count_letters(installation: Installed, service: str | None = None) -> 
     letters = [(await readers.call(store.count, DeadLetter))[()] for store in stores]
     waiting = [(await readers.call(store.count, Resubmission))[()] for store in stores]
     return LetterCounts(letters=sum(letters), waiting=sum(waiting))
+
+
+@router.get("/groups")
+async def list_letter_groups(installation: Installed) -> list[LetterGroup]:
+    """List the groups of dead letters that have one cause, the largest first."""
+    readers = installation.readers
+    found = [
+        group
+        for service in installation.services
+        for group in await readers.call(_groups, readers.stores[service.name], service.name)
+    ]
+    return sorted(found, key=lambda group: -group.letters)
 
 
 @router.get("/letter", response_model_exclude_unset=True)

@@ -7,21 +7,35 @@ from itertools import groupby
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from domain.guard import APPROVAL_LASTS
 from domain.identity import Target
-from services.api import approvals, issues, reconciliations, status
+from services.api import account_history, approvals, issues, reconciliations, status
 from services.api.driver_search import names_of
 from services.api.routing import Called, Installed, KnownAccount
 from services.console.rendering import page, see_other
 from services.console.routing import Form, body_of, new_pages
+from services.runtime.context import utc_now
 
 router = new_pages(prefix="/accounts/{account}")
 
 
 @router.get("/approvals")
 async def show_approvals(request: Request, known: KnownAccount, installation: Installed) -> HTMLResponse:
-    """The sets of held deletes, with names: each is approved or rejected as a whole, and as it was seen."""
-    sets = await installation.readers.call(approvals.held, installation.readers.decider, known.account)
-    return page(request, "approvals.html", account=known.account, sets=sets)
+    """Held deletes and held identifiers, with names: each set is judged as a whole, and as it was seen."""
+    readers = installation.readers
+    rekeyed = await approvals.list_rekeyings(known, installation)
+    drivers = [each.driver for each in rekeyed.drivers]
+    verdicts = await account_history.show_account_history(known, installation, kind="verdict")
+    return page(
+        request,
+        "approvals.html",
+        account=known.account,
+        sets=await readers.call(approvals.held, readers.decider, known.account),
+        rekeyed=rekeyed,
+        names=await readers.call(names_of, readers.decider, known.account, drivers),
+        verdicts=[each for each in verdicts.entries if each.at > utc_now() - APPROVAL_LASTS],
+        lasts=APPROVAL_LASTS,
+    )
 
 
 @router.post("/approvals")
@@ -37,6 +51,16 @@ async def judge(form: Form, known: KnownAccount, installation: Installed, caller
     )
     await approvals.judge_held_deletes(body, known, caller, installation)
     return see_other("accounts", known.account, "approvals", done="approved" if is_approved else "rejected")
+
+
+@router.post("/rekeyings")
+async def approve_identifiers(
+    form: Form, known: KnownAccount, installation: Installed, caller: Called
+) -> RedirectResponse:
+    """Approve exactly the other identifiers that the page showed."""
+    body = body_of(approvals.ApproveReKeyings, digest=form.get("digest"))
+    await approvals.approve_rekeyings(body, known, caller, installation)
+    return see_other("accounts", known.account, "approvals", done="rekeyed")
 
 
 @router.get("/issues")

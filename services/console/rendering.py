@@ -16,7 +16,7 @@ from domain.account import Account
 from services.api.authentication import CSRF_FIELD, cookie_name
 from services.api.explanation_text import field_name, named
 from services.api.installation import Installation
-from services.api.permissions import PERMISSIONS, Caller
+from services.api.permissions import PERMISSIONS, Caller, Scope
 from services.api.routing import GuardedRoute
 from services.api.schema import to_json
 from services.runtime.context import utc_now
@@ -63,6 +63,12 @@ DONE: Final[Mapping[str, str]] = {
     "allowed": "The account may turn Sync Drivers on now.",
     "connected": "The credentials are stored. They are never shown again.",
     "removed": "The credentials are removed.",
+    "rekeyed": "Approved. The next list of the Portal gives exactly these drivers their other identifiers.",
+    "revoked": "Revoked. What this sender pushes is refused from now on.",
+    "key-revoked": "Revoked. The key is refused from now on.",
+    "resubmitted": "Resubmitted. The service looks at it again, and what fails again comes back.",
+    "dropped": "Dropped for good.",
+    "people": "The tier and the people are set.",
     "checked": "The credentials work: it answered just now.",
 }
 """What a page says after something was done; only these texts can be named in a link."""
@@ -77,10 +83,11 @@ def _moment(at: datetime | str | None) -> Markup:
     )
 
 
-def _ago(at: datetime | None) -> Markup:
+def _ago(at: datetime | str | None) -> Markup:
     """How long ago, or in how long; the moment itself is its title."""
-    if at is None:
+    if not at:
         return Markup('<span class="dim">never</span>')
+    at = datetime.fromisoformat(at) if isinstance(at, str) else at
     seconds = (at - utc_now()).total_seconds()
     words = _duration(abs(seconds))
     words = f"in {words}" if seconds > 0 else f"{words} ago"
@@ -147,13 +154,19 @@ _ENVIRONMENT.filters |= {
 _ENVIRONMENT.globals |= {"url": url}
 
 
+def render(template: str, **values: object) -> str:
+    """A part of a page, in one line."""
+    return _ENVIRONMENT.get_template(template).render(**values).replace("\n", "")
+
+
 def page(request: Request, template: str, status: int = 200, /, **values: object) -> HTMLResponse:
     """A page of this template. `may` says whether who looks at it may do what an API route of this name does."""
     caller: Caller | None = getattr(request.state, "caller", None)
     known: Account | None = getattr(request.state, "account", None)
 
     def may(route: str) -> bool:
-        held = caller and (caller.principal.roles_on(known) if known else caller.principal.roles_everywhere)
+        account = None if PERMISSIONS[route].scope is Scope.INSTALLATION else known
+        held = caller and (caller.principal.roles_on(account) if account else caller.principal.roles_everywhere)
         return bool(held and held & PERMISSIONS[route].roles)
 
     shown = {

@@ -4,9 +4,11 @@ from typing import Final
 
 from starlette.routing import BaseRoute
 
-from services.console import accounts, decisions, drivers, history, overview, sync
+from services.console import accounts, dead_letters, decisions, drivers, history, machines, overview, plans, sync
 
 ROUTES: Final[tuple[BaseRoute, ...]] = tuple(
-    route for pages in (overview, sync, drivers, decisions, history, accounts) for route in pages.router.routes
+    route
+    for pages in (overview, sync, plans, drivers, decisions, history, accounts, machines, dead_letters)
+    for route in pages.router.routes
 )
 """The routes, for the application that serves the API, too."""

@@ -19,6 +19,11 @@
     }
   }, 1000);
 
+  // What was worked out is done: the same address shows it.
+  document.addEventListener("htmx:sseClose", (event) => {
+    if (event.detail.type === "message") location.reload();
+  });
+
   let open = new Map();
   let focused = "";
   document.addEventListener("htmx:beforeSwap", () => {

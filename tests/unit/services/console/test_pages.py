@@ -27,6 +27,8 @@ PAGES = (
     "",
     "accounts",
     "events?account=acme",
+    "keys",
+    "dead-letters",
     *(
         f"accounts/acme{path}"
         for path in (
@@ -42,6 +44,7 @@ PAGES = (
             "/approvals",
             "/drift",
             "/history",
+            "/webhooks",
         )
     ),
 )
@@ -175,7 +178,7 @@ async def test_who_may_only_look_sees_no_buttons(stand: ApiStand) -> None:
     transport = httpx.ASGITransport(at_loopback(stand.app))
     address = "http://127.0.0.1:8400/console/accounts/acme/"
     async with httpx.AsyncClient(transport=transport, base_url=address, cookies=cookies) as browser:
-        for path in ("sync", "issues", "drivers/1", "history", "../acme"):
+        for path in ("sync", "issues", "drivers/1", "approvals", "history", "../acme"):
             page = await browser.get(path)
             assert page.status_code == 200
             assert re.findall(r'<form [^>]*method="post" action="/console[^"]*"', page.text) == []
