@@ -242,6 +242,17 @@ class CredentialsFile:
         with self._lock:
             self._replace(account, with_webhook(self.of(account), sender, secrets))
 
+    def forget(self, account: str) -> None:
+        """See `CredentialsKeeper.forget`."""
+        path = self._path(account)
+        with self._lock:
+            try:
+                for each in (path.with_suffix(".new"), path):
+                    each.unlink(missing_ok=True)
+            except OSError as failure:
+                raise self._cannot(path, "removed", failure) from None
+            self._known.pop(path, None)
+
     def _path(self, account: str) -> Path:
         """An account's file: the same in any letter case, as accounts are."""
         return self._folder / f"{quote(account.lower(), safe='')}.json"
@@ -397,15 +408,24 @@ class CredentialsTable:
         """See `CredentialsKeeper.keep_webhook`."""
         self._change(account, lambda: with_webhook(self._stored(account), sender, secrets))
 
+    def forget(self, account: str) -> None:
+        """See `CredentialsKeeper.forget`."""
+        is_stored = False
+        while not is_stored:
+            unit = Unit(positions=[self._next(account)])
+            unit.remove(CredentialsRow, {"account": account})
+            is_stored = self._store.commit(unit)
+        self._read.pop(account, None)
+
     def close(self) -> None:
         """Let go of the store."""
         self._store.close()
 
     def _change(self, account: str, changed: Callable[[], AccountCredentials | None]) -> bool:
         """Store what an account has then; False, with nothing stored, if that is None."""
-        name, is_stored = f"{CredentialsRow.TABLE}/{account}", False
+        is_stored = False
         while not is_stored:
-            position = Position(name=name, at=self._store.position(name) + 1)
+            position = self._next(account)
             credentials = changed()
             if credentials is None:
                 return False
@@ -414,6 +434,10 @@ class CredentialsTable:
             is_stored = self._store.commit(unit)
         self._read.pop(account, None)
         return True
+
+    def _next(self, account: str) -> Position:
+        name = f"{CredentialsRow.TABLE}/{account}"
+        return Position(name=name, at=self._store.position(name) + 1)
 
     def _stored(self, account: str) -> AccountCredentials:
         rows = self._store.select(CredentialsRow, {"account": account})

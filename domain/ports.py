@@ -214,6 +214,10 @@ class CredentialsKeeper(Protocol):
         """Store by which secrets this sender signs from now on; None: by none. Raises `CredentialsUnreadable`."""
         ...
 
+    def forget(self, account: str) -> None:
+        """Keep nothing of an account any longer, even what cannot be read. Raises `CredentialsUnreadable`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewableTokens:

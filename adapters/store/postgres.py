@@ -244,6 +244,9 @@ class PostgresStore(RelationalStore):
         """The owned partitions that another process has owned since. Raises `StoreFailed`."""
         return {partition for (partition,) in self._fetch(LOST, self._assignment.owned)}
 
+    def end_erasing(self) -> None:
+        """A server overwrites what was erased in its own time."""
+
     def close(self) -> None:
         """Let go of the connections."""
         self._datastore.close()

@@ -131,6 +131,11 @@ class SqliteStore(RelationalStore):
             cursor.execute("PRAGMA secure_delete = ON")
         return super().erase(account, rows, but)
 
+    def end_erasing(self) -> None:
+        """Put what is in the log of the file into the file itself, and cut the log off: both had what was erased."""
+        with sqlite_failures(), self._datastore.get_connection(commit=True) as connection:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Let go of the file."""
         self._datastore.close()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Response
 from fastapi.responses import StreamingResponse
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from domain.account import Account, AccountEvent, Mode, NotPermitted, Request, Tier, WantedAccount
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
-from domain.identity import PORTAL, AccountId, Connectable, Target, WebhookSender
+from domain.identity import PORTAL, AccountId, Connectable, Target
 from domain.ports import CredentialsUnreadable
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import (
@@ -288,12 +288,8 @@ async def remove_account(
     service, account = installation.accounts_service, known.account
     remove = _as_seen(caller, lambda person, known: person.remove(known))
     await service.call_again(installation.accounts.ask, account, caller.asks(body.by, body.note), remove)
-    for place in (PORTAL, *Target):
-        with suppress(CredentialsUnreadable):
-            await service.call(installation.credentials.remove, account, place)
-    for sender in get_args(WebhookSender):
-        with suppress(CredentialsUnreadable):
-            await service.call(installation.credentials.keep_webhook, account, sender, None)
+    with suppress(CredentialsUnreadable):
+        await service.call(installation.credentials.forget, account)
     await installation.intake_service.call(forget, installation.intake_service.store, account)
     service.notify()
     return RemovedAccount(account=account)

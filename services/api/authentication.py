@@ -279,6 +279,19 @@ class Access:
         unit.remove(SessionRow, {"session": digest_of(secret)})
         self._store.commit(unit)
 
+    def forget(self, account: str) -> None:
+        """Grant nothing on an account any longer: another one may have its id later."""
+        unit = Unit()
+        for key in self._store.select(ApiKeyRow):
+            grants = _without(key.grants, account)
+            if grants:
+                unit.keep([replace(key, grants=grants)])
+            else:
+                unit.remove(ApiKeyRow, {"key_id": key.key_id})
+                unit.remove(KeyUse, {"key_id": key.key_id})
+        unit.keep(replace(row, grants=_without(row.grants, account)) for row in self._store.select(SessionRow))
+        self._store.commit(unit)
+
     def close(self) -> None:
         """End after the work in hand, and close the store."""
         self._worker.close()
@@ -292,6 +305,10 @@ class Access:
 
 def _is_over(row: ApiKeyRow, now: datetime) -> bool:
     return bool(row.revoked) or (bool(row.expires) and datetime.fromisoformat(row.expires) <= now)
+
+
+def _without(grants: Mapping[str, list[str]], account: str) -> dict[str, list[str]]:
+    return {place: roles for place, roles in grants.items() if place.lower() != account.lower()}
 
 
 def _to_json(grants: Grants) -> dict[str, list[str]]:

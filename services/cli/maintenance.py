@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +16,8 @@ from services.runtime.consumer import PartitionOf
 from services.runtime.context import utc_now
 from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed, create_topics, migrate_database
-from services.wiring.embedded import open_stores
-from services.wiring.erasing import erase_removed
+from services.wiring.embedded import beside_stores, open_stores
+from services.wiring.erasing import Forget, erase_removed
 from services.wiring.rebuild import Difference, Step, Stores, differences
 from services.wiring.rebuild import rebuild as rebuilding
 from services.wiring.settings import (
@@ -75,18 +75,33 @@ def erase(*, data: OwnedFolderOption = None, as_json: JsonOption = False) -> Non
     Examples:
         driverlink erase
     """
-    with _alone(data) as (stores, partition_of):
-        erased = erase_removed(stores, partition_of, utc_now())
+    with _alone(data) as (stores, partition_of), _beside(data) as beside:
+        erased = erase_removed(stores, partition_of, utc_now(), beside=beside)
     if as_json:
         print_json({"erased": list(erased)})
     else:
         out.print(f"erased {', '.join(erased)}" if erased else "no removed account has data any more", markup=False)
 
 
+def _is_database(data: Path | None) -> bool:
+    return data is None and bool(os.environ.get(f"{PREFIX}DATABASE_URL"))
+
+
+@contextmanager
+def _beside(data: Path | None) -> Iterator[Collection[Forget]]:
+    """What an installation has of accounts beside the stores of services."""
+    if _is_database(data):
+        with Distributed(read_settings(DistributedSettings)).beside_stores() as beside:
+            yield beside
+        return
+    with beside_stores(read_settings(EmbeddedSettings, data=data).data) as beside:
+        yield beside
+
+
 @contextmanager
 def _alone(data: Path | None) -> Iterator[tuple[Stores, PartitionOf | None]]:
     """The stores of an installation that no other process uses, and how accounts are partitioned there."""
-    if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
+    if _is_database(data):
         shape = Distributed(read_settings(DistributedSettings))
         shape.upgrade()
         with shape.instance_lock(is_exclusive=True), shape.stores() as stores:

@@ -22,6 +22,7 @@ from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
 from services.runtime.service import LeaderLock, Notifier
+from services.wiring.erasing import Forget
 from services.wiring.migrations import migrate as migrate_tables
 from services.wiring.rebuild import stale_models, upgrade
 from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
@@ -110,6 +111,13 @@ class Distributed:
             self._tables.check(self._settings.installation)
         with ExitStack() as opened:
             yield {name: self._store(spec, opened, rows=spec.work) for name, spec in SERVICES.items()}
+
+    @contextmanager
+    def beside_stores(self) -> Iterator[Collection[Forget]]:
+        """What the database has of accounts beside the stores of services. Raises `StoreFailed`."""
+        with ExitStack() as opened:
+            access = Access(self._table_store(_ACCESS, opened), utc_now)
+            yield self._credentials(opened).forget, access.forget
 
     def stale_tables(self) -> Sequence[str]:
         """The tables of read models that are of another version, as schema.table. Raises `StoreFailed`."""

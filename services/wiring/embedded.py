@@ -3,8 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from services.runtime.context import Assignment, Clock, log_of, utc_now
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
 from services.wiring.data_folder import DataFolder
-from services.wiring.erasing import erase_removed
+from services.wiring.erasing import Forget, erase_removed
 from services.wiring.migrations import migrate
 from services.wiring.rebuild import upgrade
 from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation
@@ -43,7 +43,8 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         notifier=Notifier(),
     )
     stores = open_stores(settings.data)
-    erase_removed(stores, None, clock())
+    access = Access(_access_store(settings.data), clock)
+    erase_removed(stores, None, clock(), beside=(credentials.forget, access.forget))
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():
@@ -54,12 +55,19 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         built,
         given,
         credentials=credentials,
-        access=Access(_access_store(settings.data), clock),
+        access=access,
         readers=Readers(stores=readers, must_close=True),
         running=lambda: () if is_idle else SERVICES,
         command="driverlink up",
         polling=built["intake"].polling,
     )
+
+
+@contextmanager
+def beside_stores(folder: Path) -> Iterator[Collection[Forget]]:
+    """What the data folder has of accounts beside the stores of services. Raises `StoreFailed`."""
+    with closing(Access(_access_store(folder), utc_now)) as access:
+        yield CredentialsFile(folder / "credentials").forget, access.forget
 
 
 def open_stores(folder: Path) -> Mapping[str, SqliteStore]:

@@ -4,7 +4,7 @@ It can be killed anywhere, and goes on when it is run again: until the proof is 
 and not erased.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -26,8 +26,17 @@ _KEPT: Final = (ErasureBegan.TOPIC, AccountErased.TOPIC)
 _log = structlog.get_logger()
 
 
-def erase_removed(stores: Stores, partition_of: PartitionOf | None, at: datetime) -> Sequence[str]:
+Forget = Callable[[str], None]
+"""Keeps nothing of an account any longer, in places beside the stores of services."""
+
+
+def erase_removed(
+    stores: Stores, partition_of: PartitionOf | None, at: datetime, *, beside: Collection[Forget]
+) -> Sequence[str]:
     """Erase the data of every account whose removal was requested; which those are. Raises `StoreFailed`.
+
+    `beside` are credentials and what was granted: who had something to say of an account has nothing to say of another
+    one that has its id later.
 
     Where Kafka carries the logs, every service must have consumed what there is of the account: what is erased
     before that would come back.
@@ -39,6 +48,8 @@ def erase_removed(stores: Stores, partition_of: PartitionOf | None, at: datetime
                 f"{behind} has not consumed everything of {account.account} yet: let the services run until "
                 "`driverlink status` shows that nothing waits, then stop them and erase again"
             )
+        for forget in beside:
+            forget(account.account)
         _erase(stores, account, at)
         _log.warning("account is erased", account=account.account)
     return [row.account for row in found]
@@ -66,6 +77,8 @@ def _erase(stores: Stores, account: Account, at: datetime) -> None:
     unit = Unit(events=[proof])
     unit.keep([to_row(apply(account, proof))])
     stores["accounts"].commit(unit)
+    for store in stores.values():
+        store.end_erasing()
 
 
 def _begin(store: RebuildableStore, account: AccountId, at: datetime) -> None:

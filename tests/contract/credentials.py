@@ -187,3 +187,12 @@ class CredentialsContract:
             secrets = WebhookSecrets(secret=f"hush-{number}", since=float(number))
             keeper.keep_webhook("acme", "portal", secrets)
             assert reader.webhook("acme", "portal") == secrets
+
+    def test_of_a_forgotten_account_nothing_is_kept(self, keeper: Keeper, opening: Opening) -> None:
+        keeper.keep("bolt", Target.MOTIVE, KEY)
+        keeper.keep_webhook("acme", "portal", WebhookSecrets(secret="hush-hook", since=1.0))
+        keeper.forget("acme")
+        keeper.forget("nowhere")
+        for reader in (keeper, opening()):
+            assert reader.of("acme") == AccountCredentials()
+            assert [*reader.all()] == ["bolt"]

@@ -124,8 +124,34 @@ def test_the_services_erase_at_their_start(folder: Path) -> None:
     remove(folder)
     served = ServedFolder(folder)
     served.start(works=True)
-    served.stop()
+    try:
+        for text in PEOPLE:
+            assert holds(folder, text) == [], text
+    finally:
+        served.stop()
     is_erased(folder)
+
+
+@pytest.mark.parametrize("is_at_start", [True, False])
+def test_who_had_a_word_on_a_removed_account_has_none_on_the_next_of_its_id(folder: Path, *, is_at_start: bool) -> None:
+    """A kill can have come between the removal and the end of its credentials."""
+    credentials = folder / "credentials" / "acme.json"
+    served = ServedFolder(folder)
+    try:
+        roles = ("--role", "account_manager", "--account", "acme", "--json")
+        served("keys", "create", "of acme", *roles)
+        served("keys", "create", "of both", *roles, "--account", "other")
+        assert served("accounts", "remove", "acme", "--yes").status == 0
+        served.stop()
+        credentials.parent.mkdir(mode=0o700, exist_ok=True)
+        credentials.write_text("{ damaged", "utf-8")
+        if not is_at_start:
+            assert on(folder, "erase").out == "erased acme\n"
+        keys = served("keys", "list", "--json").document
+        assert [(each["name"], each["accounts"]) for each in keys] == [("of both", ["other"])]
+        assert not credentials.exists()
+    finally:
+        served.stop()
 
 
 class Killed(Exception):
@@ -155,7 +181,7 @@ def test_what_ends_in_the_middle_of_an_erasure_goes_on(folder: Path, service: st
     stores = open_stores(folder)
     dying = {**stores, service: Dying(stores[service], is_after=is_after)}
     with pytest.raises(Killed):
-        erase_removed(dying, None, NOW)  # type: ignore[arg-type]
+        erase_removed(dying, None, NOW, beside=())  # type: ignore[arg-type]
     for store in stores.values():
         with closing(store):
             pass
@@ -201,7 +227,7 @@ def test_logs_are_erased_only_behind_their_consumers(folder: Path) -> None:
     stores = open_stores(folder)
     try:
         with pytest.raises(Exception, match="has not consumed everything of acme yet"):
-            erase_removed(stores, lambda _: 0, NOW)
+            erase_removed(stores, lambda _: 0, NOW, beside=())
         assert stores["accounts"].last_of(AccountId("acme")) > 0
     finally:
         for store in stores.values():
