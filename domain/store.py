@@ -169,7 +169,36 @@ class MigratedTables(Row):
     name: str
 
 
-OF_EVERY_STORE: tuple[type[Row], ...] = (DeadLetter, Resubmission, MendedRecord, ReadModelVersion, MigratedTables)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandAnswer(Row):
+    """Work in hand: what a command with an Idempotency-Key was answered, stored with what it did.
+
+    `key` and `caller` are digests, the key's with its caller; `number` counts the caller's, `hour` is when it came, and
+    `fingerprint` stands for the request. Only who has the key can read the `answer`.
+    """
+
+    TABLE: ClassVar[str] = "command_answers"
+    KEY: ClassVar[tuple[str, ...]] = ("key",)
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("caller", "number"), ("hour",))
+
+    key: str
+    caller: str
+    number: int
+    hour: str
+    account: str
+    fingerprint: str
+    status: int
+    answer: str
+
+
+OF_EVERY_STORE: tuple[type[Row], ...] = (
+    DeadLetter,
+    Resubmission,
+    MendedRecord,
+    ReadModelVersion,
+    MigratedTables,
+    CommandAnswer,
+)
 """The tables that every store has, whatever its service keeps besides."""
 
 

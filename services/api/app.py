@@ -33,6 +33,7 @@ from services.api import (
     status,
     webhooks,
 )
+from services.api.description import DescribedApp
 from services.api.installation import Installation
 from services.api.routing import GuardedRoute, RequestRates
 from services.console import site
@@ -128,7 +129,7 @@ def _bounded(receive: Receive) -> Receive:
 
 def new_app() -> FastAPI:
     """The API without an installation: its routes, what refuses a request, and its description."""
-    app = FastAPI(
+    app = DescribedApp(
         title="Driver Sync",
         version=version("driverlink"),
         description="Keeps the drivers of a GPS fleet portal in sync with Driveri and Motive, and says why.",
@@ -170,6 +171,7 @@ def to_app(installation: Installation) -> FastAPI:
     app = new_app()
     app.state.installation = installation
     app.state.rates = RequestRates()
+    app.state.keys_in_hand = set()
     return app
 
 

@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -148,6 +149,17 @@ class Access:
         self._clock = clock
         self._admin_digest = digest_of(admin_key) if admin_key else ""
         self._worker = Worker("access")
+
+    @property
+    def store(self) -> Store:
+        """What all of this is kept in; used only within `call`."""
+        return self._store
+
+    def on(self, store: Store) -> "Access":
+        """The same on another store, such as one that holds back what is stored."""
+        other = copy(self)
+        other._store = store  # noqa: SLF001 - of the same class
+        return other
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do one of the following, after whatever is being done now. Raises what that does, and `WorkerClosed`."""

@@ -230,11 +230,15 @@ _ORDER = (Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.APPROVER, Role.OPERATOR, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who makes a request, and the role in which they may. `if_match` is what they saw, as the header says it."""
+    """Who makes a request, and the role in which they may. `if_match` is what they saw, as the header says it.
+
+    `is_keyed`: the request has an Idempotency-Key.
+    """
 
     principal: Principal
     role: Role
     if_match: str = ""
+    is_keyed: bool = False
 
     def check_seen(self, tag: str) -> None:
         """Raise `NotAsSeen` where they saw something else than this; who names nothing takes it as it is."""

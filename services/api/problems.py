@@ -19,6 +19,7 @@ from services.api import (
     API_HEADER,
     dead_letters,
     events,
+    idempotency,
     issues,
     planner,
     reconciliations,
@@ -27,6 +28,7 @@ from services.api import (
     webhooks,
 )
 from services.api.authentication import SignInFailed
+from services.api.description import PROBLEM_TYPE
 from services.api.installation import ServiceDown
 from services.api.permissions import Forbidden, NotAsSeen, Unauthenticated
 from services.api.routing import RateExceeded
@@ -36,8 +38,6 @@ from services.intake.pushing import PushIdReused
 
 PAGE = "/problems"
 """Where the API serves the page of all kinds; it is the same as `docs/reference/problems.md`."""
-
-MEDIA_TYPE = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +161,18 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     reconciliations.NothingToReconcile: _kind(
         "nothing-to-reconcile", "Nothing can be reconciled", 409, "`detail` says why, and what would help."
     ),
+    idempotency.KeyOutstanding: _kind(
+        "idempotency-key-outstanding",
+        "A request is outstanding for this Idempotency-Key",
+        409,
+        "Send the request again after `Retry-After`: it is then answered as the first one was.",
+    ),
+    idempotency.KeyReused: _kind(
+        "idempotency-key-reused",
+        "This Idempotency-Key is already used",
+        422,
+        "Give each command a key of its own, and send the same body with the same key.",
+    ),
     NotAsSeen: _kind("not-as-seen", "It has changed since it was seen", 412, _READ_AGAIN),
     RateExceeded: _kind("rate-exceeded", "Too many requests were made", 429, "Wait for as long as `Retry-After` says."),
     streaming.TooManyStreams: _kind(
@@ -204,13 +216,13 @@ def problem_of(refused: Exception) -> Problem:
 
 def to_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem as the whole response."""
-    return JSONResponse(problem.model_dump(exclude_none=True), problem.status, headers=headers, media_type=MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(exclude_none=True), problem.status, headers=headers, media_type=PROBLEM_TYPE)
 
 
 async def refuse(_: Request, refused: Exception) -> JSONResponse:
     """What an exception of `KINDS` is answered with."""
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(refused, Unauthenticated) else None
-    if isinstance(refused, streaming.TooManyStreams | RateExceeded):
+    if isinstance(refused, streaming.TooManyStreams | RateExceeded | idempotency.KeyOutstanding):
         headers = {"Retry-After": str(refused.retry_after)}
     return to_response(problem_of(refused), headers)
 

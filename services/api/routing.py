@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 from domain.account import Account
 from services.accounts.handlers import UnknownAccount, account_of
 from services.api import V1
-from services.api.authentication import authenticate
+from services.api.authentication import SAFE, authenticate
+from services.api.idempotency import HEADER, IdempotencyKey, answer_once, kept_answer, key_of
 from services.api.installation import Installation
 from services.api.permissions import (
     PERMISSIONS,
@@ -28,7 +29,7 @@ from services.api.permissions import (
     Scope,
     Unauthenticated,
 )
-from services.api.schema import Problem
+from services.api.schema import Malformed, Problem
 
 
 class GuardedRoute(APIRoute):
@@ -45,14 +46,18 @@ class GuardedRoute(APIRoute):
         names_account = any(each.alias == "account" for each in self.dependant.query_params)
 
         async def guarded(request: Request) -> Response:
-            if permission.scope is not Scope.PUBLIC:
-                try:
-                    caller = await _permitted(request, permission, names_account=names_account)
-                    request.state.caller = replace(caller, if_match=request.headers.get("if-match", "").strip())
-                except (Unauthenticated, Forbidden, UnknownAccount, RateExceeded):
-                    await _discard_body(request)
-                    raise
-            response = await handler(request)
+            if permission.scope is Scope.PUBLIC:
+                return await handler(request)
+            try:
+                principal, key = await _authenticated(request)
+                response = await kept_answer(request.app.state.installation, key) if key else None
+                if response is None:
+                    await _permit(request, principal, permission, names_account=names_account)
+            except (Unauthenticated, Forbidden, UnknownAccount, RateExceeded, Malformed):
+                await _discard_body(request)
+                raise
+            if response is None:
+                response = await (answer_once(request, key, handler) if key else handler(request))
             response.headers.update(getattr(request.state, "rate", {}))
             return response
 
@@ -74,18 +79,26 @@ async def _discard_body(request: Request) -> None:
                     return
 
 
-async def _permitted(request: Request, permission: Permission, *, names_account: bool) -> Caller:
-    """The caller. Raises `Unauthenticated`, `Forbidden`, `UnknownAccount`, `RateExceeded`."""
+async def _authenticated(request: Request) -> tuple[Principal, IdempotencyKey | None]:
+    """Whose request it is, and the key of a command. Raises `Unauthenticated`, `RateExceeded`, `Malformed`."""
     installation = await _installation_of(request)
     principal = await authenticate(request, installation.access)
     if principal.kind is not PrincipalKind.LOCAL:
         request.state.rate = request.app.state.rates.take(principal.who)
+    return principal, None if request.method in SAFE else await key_of(request, principal.who)
+
+
+async def _permit(request: Request, principal: Principal, permission: Permission, *, names_account: bool) -> None:
+    """Let the request have its caller, and its account. Raises `Forbidden`, `UnknownAccount`."""
     account = None
     if permission.scope is Scope.ACCOUNT:
         named = request.path_params.get("account") or (names_account and request.query_params.get("account")) or None
+        installation = await _installation_of(request)
         account = await _known(installation, principal, permission, named) if named is not None else None
         request.state.account = account
-    return Caller.permitted(principal, permission, account)
+    caller = Caller.permitted(principal, permission, account)
+    seen, is_keyed = request.headers.get("if-match", "").strip(), HEADER in request.headers
+    request.state.caller = replace(caller, if_match=seen, is_keyed=is_keyed)
 
 
 async def _known(installation: Installation, principal: Principal, permission: Permission, named: str) -> Account:
@@ -99,7 +112,7 @@ async def _known(installation: Installation, principal: Principal, permission: P
 
 
 async def _installation_of(request: Request) -> Installation:
-    return cast("Installation", request.app.state.installation)
+    return cast("Installation", getattr(request.state, "installation", request.app.state.installation))
 
 
 Installed = Annotated[Installation, Depends(_installation_of)]

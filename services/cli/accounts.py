@@ -76,7 +76,7 @@ def add(
         "targets": [str(each) for each in target or Target],
         "mode": mode,
     }
-    _print([ask(data, lambda services: services.post("/accounts", body))], as_json=as_json)
+    _print([ask(data, lambda services: services.command("/accounts", body))], as_json=as_json)
 
 
 @accounts.command("list")
@@ -178,7 +178,7 @@ def set_people(
     if not given:
         raise typer.BadParameter("say what changes: --tier, --master-user or --account-manager")
     body = {**given, "by": person, "note": note}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/people", body))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/people", body))
     _print([answer], as_json=as_json)
 
 
@@ -207,7 +207,7 @@ def remove(
     if not yes and not is_confirmed(f"Remove {account}, and erase all that is stored of its drivers?"):
         print_note("nothing was done")
         return
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/removed", {"by": person, "note": note}))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/removed", {"by": person, "note": note}))
     out.print(f"removed {answer['account']}; its data is erased when the services start next", markup=False)
 
 
@@ -225,7 +225,7 @@ def allow(
     Examples:
         driverlink accounts allow acme --as bob
     """
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/allow", {"by": person, "note": note}))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/allow", {"by": person, "note": note}))
     _print([answer], as_json=as_json)
 
 
@@ -246,7 +246,7 @@ def mode(
         driverlink accounts mode acme motive observe --as maria
     """
     body = {"by": person, "note": note, "target": target, "mode": mode}
-    _print([ask(data, lambda services: services.post(f"/accounts/{account}/mode", body))], as_json=as_json)
+    _print([ask(data, lambda services: services.command(f"/accounts/{account}/mode", body))], as_json=as_json)
 
 
 _OWN_TIME = "own"
@@ -271,7 +271,7 @@ def reconcile_at(
     if at != _OWN_TIME and not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", at):
         raise typer.BadParameter(f"a time of day is HH:MM in UTC, such as 02:30, or {_OWN_TIME}; not {at!r}")
     body = {"by": person, "note": note, "reconcile_at": "" if at == _OWN_TIME else at}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/reconciliation-time", body))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/reconciliation-time", body))
     _print([answer], as_json=as_json)
 
 
@@ -317,7 +317,7 @@ def connect(
     if strange := [_option(name) for name in given if name not in fitting]:
         raise typer.BadParameter(f"{' and '.join(strange)} cannot be used here")
     body = {"target": target, "values": plain | {name: secret_of(name, files[name]) for name in form.secrets}}
-    ask(data, lambda services: services.post(f"/accounts/{account}/credentials", body))
+    ask(data, lambda services: services.command(f"/accounts/{account}/credentials", body))
     out.print(f"connected {account} to {target}")
 
 
@@ -368,7 +368,7 @@ def disconnect(
         driverlink accounts disconnect acme motive
     """
     body = {"target": target}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/credentials/removed", body))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/credentials/removed", body))
     if not answer["removed"]:
         raise CommandRefused(f"{account} is not connected to {target}")
     out.print(f"disconnected {account} from {target}", markup=False)
@@ -461,7 +461,7 @@ def status(account: DefaultedAccountArgument, data: DataOption = None, *, as_jso
 
 def _turn(account: str, person: str | None, note: str, data: DataOption, *, is_on: bool, as_json: bool) -> None:
     body = {"by": person, "note": note, "on": is_on}
-    _print([ask(data, lambda services: services.post(f"/accounts/{account}/sync", body))], as_json=as_json)
+    _print([ask(data, lambda services: services.command(f"/accounts/{account}/sync", body))], as_json=as_json)
 
 
 def _print(found: list[Json], *, as_json: bool) -> None:

@@ -131,7 +131,7 @@ def _judge(
 ) -> None:
     chosen = _chosen(account, digest, data)
     body = {"by": person, "note": note, "target": chosen["target"], "digest": digest, "approve": is_approved}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/approvals", body))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/approvals", body))
     if as_json:
         print_json(answer)
     else:
@@ -227,7 +227,7 @@ def approve_rekeyings(
         driverlink rekeyings approve acme 3f2a9c1e5b7d8046 --as maria
     """
     body = {"by": person, "digest": digest}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/rekeyings", body))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/rekeyings", body))
     if as_json:
         print_json(answer)
     else:

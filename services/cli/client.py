@@ -53,6 +53,10 @@ class CommandRefused(ClearFailure):
     """The services refused what the command asked; the message says why and what to do."""
 
 
+class _Broken(CommandRefused):
+    """The connection broke before there was a whole answer."""
+
+
 class _LocalConnection(HTTPConnection):
     """A connection to a local socket."""
 
@@ -105,8 +109,19 @@ class Services:
         return self._ask("GET", path, query=query)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-        """Ask for something to be done. Raises `CommandRefused`."""
+        """Ask for something that may be asked as often as one likes. Raises `CommandRefused`."""
         return self._ask("POST", path, body)
+
+    def command(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """Have something done once, though it is asked again where the connection breaks. Raises `CommandRefused`."""
+        key = f'"{os.urandom(16).hex()}"'
+        try:
+            return self._ask("POST", path, body, key=key)
+        except _Broken as broken:
+            try:
+                return self._ask("POST", path, body, key=key)
+            except _Broken:
+                raise broken from None
 
     def lines(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | None
@@ -122,19 +137,25 @@ class Services:
                 yield line
 
     def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        key: str = "",
     ) -> Any:  # noqa: ANN401 - JSON
-        with self._sent(method, path, body, query or {}) as response:
+        with self._sent(method, path, body, query or {}, key) as response:
             return self._read(response)
 
     @contextmanager
     def _sent(
-        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, Any]
+        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, Any], key: str = ""
     ) -> Iterator[HTTPResponse]:
         """The answer of the API, which has the connection, and may be left before its end."""
         with (
             closing(self._connect()) as connection,
-            closing(self._send(connection, method, path, body, query)) as response,
+            closing(self._send(connection, method, path, body, query, key)) as response,
         ):
             if response.headers[API_HEADER] is None:
                 raise CommandRefused(
@@ -152,17 +173,21 @@ class Services:
         path: str,
         body: Mapping[str, Any] | None,
         query: Mapping[str, Any],
+        key: str,
     ) -> HTTPResponse:
         """The beginning of the answer."""
         given = {name: value for name, value in query.items() if value is not None}
         headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        headers = {**headers, "Idempotency-Key": key} if key else headers
         try:
             whole = self._base + V1 + parse.quote(path) + (f"?{parse.urlencode(given, doseq=True)}" if given else "")
             content = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except UnicodeEncodeError:
             raise CommandRefused("an argument is not UTF-8 text") from None
+        is_connected = False
         try:
             connection.connect()
+            is_connected = True
             connection.sock.settimeout(_PATIENCE)
             # Who is refused, or asked for nothing more, is answered before the body is sent.
             with suppress(BrokenPipeError, ConnectionResetError):
@@ -171,7 +196,7 @@ class Services:
                 print_note("the services have not answered yet; Ctrl-C ends the command, and not what they do")
             return connection.getresponse()
         except (OSError, HTTPException, UnicodeError) as failure:
-            raise self._failed(failure, connection) from None
+            raise self._failed(failure, is_connected=is_connected) from None
 
     def _read(self, response: HTTPResponse) -> Any:  # noqa: ANN401 - JSON
         try:
@@ -200,12 +225,12 @@ class Services:
                 yield from [rest] if rest else []
                 return
 
-    def _failed(self, failure: Exception, connection: HTTPConnection | None = None) -> CommandRefused:
+    def _failed(self, failure: Exception, *, is_connected: bool = True) -> CommandRefused:
         """What is said where there is no answer, or no whole one."""
-        is_connected = connection is None or connection.sock is not None
         if isinstance(failure, TimeoutError) and is_connected:
             return CommandRefused(_SILENT)
-        return CommandRefused(_ENDED) if self._has_answered else self._explain(failure)
+        refusal = CommandRefused(_ENDED) if self._has_answered else self._explain(failure)
+        return _Broken(*refusal.args) if is_connected else refusal
 
 
 def _is_success(response: HTTPResponse) -> bool:

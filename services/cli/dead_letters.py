@@ -226,7 +226,7 @@ def discard(
         print_note("its service will never get what it says; `driverlink dead-letters show` prints it")
         if not is_confirmed("discard it?"):
             raise CommandRefused("nothing was discarded")
-    answer = ask(data, lambda services: services.post("/dead-letters/discard", {"name": letter["name"]}))
+    answer = ask(data, lambda services: services.command("/dead-letters/discard", {"name": letter["name"]}))
     if as_json:
         print_json(answer)
     else:
@@ -245,13 +245,13 @@ def _list(services: Services, wanted: Wanted, after: str | None, limit: int) -> 
 
 
 def _resubmit(services: Services, body: Mapping[str, str | None], wait: float) -> Json:
-    services.post("/dead-letters/resubmission", body)
+    services.command("/dead-letters/resubmission", body)
     path, query = "/dead-letters/outcome", {"name": body["name"]}
     return _wait_for(services, path, query, lambda answer: bool(answer["became"] == "waiting"), wait)
 
 
 def _resubmit_many(services: Services, wanted: Wanted, wait: float) -> Json:
-    pages = _pages(lambda behind: services.post("/dead-letters/resubmissions", {**wanted, "after": behind}))
+    pages = _pages(lambda behind: services.command("/dead-letters/resubmissions", {**wanted, "after": behind}))
     submitted = sum([page["submitted"] for page in pages])
     path, query = "/dead-letters/count", {"service": wanted["service"]}
     counts = _wait_for(services, path, query, lambda answer: answer["waiting"] > 0, wait)

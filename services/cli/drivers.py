@@ -196,7 +196,7 @@ def _import(services: Services, file: Path, account: str, done: Import, *, is_qu
             _send(services, account, batch, done, snapshot=snapshot)
     if done.is_complete and not done.has_unnamed:
         body = {"snapshot": snapshot, "refused": done.present, "may_lack_many": done.may_lack_many}
-        missed = services.post(f"/accounts/{account}/snapshots", body)
+        missed = services.command(f"/accounts/{account}/snapshots", body)
         done.changes.update(missed["changes"])
         done.snapshot = _absences(missed)
     elif done.is_complete:
@@ -406,7 +406,7 @@ def _state(
     if wrong := next((name for name, sign, _ in pairs if not sign), None):
         raise typer.BadParameter(f"--set needs FIELD=TEXT, not {wrong!r}")
     body = {"action": action, "driver": driver, "profile": {name.strip(): text for name, _, text in pairs}}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/drivers", body))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/drivers", body))
     if as_json:
         print_json(answer)
     else:

@@ -139,7 +139,7 @@ def retry(
     if not every and reason is None and driver is None:
         raise typer.BadParameter("choose drivers by --reason, --driver or --all")
     body = {"by": person, "note": note, "target": target, "driver": driver, "reason": reason}
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/retry", body))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/retry", body))
     if as_json:
         print_json(answer)
         return

@@ -56,7 +56,7 @@ def create(
         driverlink keys create acme-hr --role operator --account acme --days 90
     """
     body = {"name": name, "roles": role, "accounts": account or [], "days": days}
-    made = ask(data, lambda services: services.post("/keys", body))
+    made = ask(data, lambda services: services.command("/keys", body))
     if as_json:
         print_json(made)
         return
@@ -121,7 +121,7 @@ def revoke(
     Examples:
         driverlink keys revoke 3f2a9c1e5b7d
     """
-    revoked = ask(data, lambda services: services.post(f"/keys/{number}/revoked", {}))
+    revoked = ask(data, lambda services: services.command(f"/keys/{number}/revoked", {}))
     if as_json:
         print_json(revoked)
     else:
@@ -136,4 +136,4 @@ def sign_in(data: DataOption = None) -> None:
     Examples:
         driverlink sign-in
     """
-    out.print(ask(data, lambda services: services.post("/sign-in-links", {}))["url"], markup=False, soft_wrap=True)
+    out.print(ask(data, lambda services: services.command("/sign-in-links", {}))["url"], markup=False, soft_wrap=True)

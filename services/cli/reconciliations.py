@@ -82,7 +82,7 @@ def reconcile(
 
 def _reconcile(services: Services, account: str, body: Json, *, waits: bool, is_quiet: bool) -> Json:
     """What was requested and, after waiting, its results."""
-    asked = services.post(f"/accounts/{account}/reconciliations", body)
+    asked = services.command(f"/accounts/{account}/reconciliations", body)
     ended = (
         wait_for_reconciliations(services, account, asked["requests"], driver=asked["driver"], is_quiet=is_quiet)
         if waits

@@ -101,7 +101,9 @@ def create(
         driverlink accounts webhook create acme motive --secret-file motive-webhook.txt
     """
     body = {"secret": _stated(secret_file)}
-    _print(ask(data, lambda services: services.post(f"/accounts/{account}/webhooks/{sender}", body)), as_json=as_json)
+    _print(
+        ask(data, lambda services: services.command(f"/accounts/{account}/webhooks/{sender}", body)), as_json=as_json
+    )
 
 
 @webhook.command()
@@ -122,7 +124,7 @@ def rotate(
     """
     body = {"secret": _stated(secret_file), "at_once": at_once}
     path = f"/accounts/{account}/webhooks/{sender}/rotation"
-    _print(ask(data, lambda services: services.post(path, body)), as_json=as_json)
+    _print(ask(data, lambda services: services.command(path, body)), as_json=as_json)
 
 
 @webhook.command()
@@ -132,7 +134,7 @@ def revoke(account: AccountArgument, sender: SenderArgument = SenderName.PORTAL,
     Examples:
         driverlink accounts webhook revoke acme motive
     """
-    answer = ask(data, lambda services: services.post(f"/accounts/{account}/webhooks/{sender}/revocation", {}))
+    answer = ask(data, lambda services: services.command(f"/accounts/{account}/webhooks/{sender}/revocation", {}))
     if not answer["revoked"]:
         raise CommandRefused(f"{sender} has no secret for {account}")
     out.print(f"what {sender} pushes to {account} is refused from now on", markup=False)

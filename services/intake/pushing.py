@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from domain.identity import AccountId, WebhookSender
 from domain.portal import PushedChange
-from domain.store import Position, Store, Unit
+from domain.store import Store, Unit
 from services.intake.handlers import Intake, ReKeyingHeld, ReKeyings
 from services.intake.read_models import PushRow, RefusedPushRow
 from services.runtime.context import Clock
+from services.runtime.repeats import forgetting, hour_of, store_once
 
 KEPT: Final = timedelta(days=4)
 """How long it is known that a push was accepted; a sender that follows the specification gives up after three days."""
@@ -50,34 +51,36 @@ class Pushes:
         Raises `PushIdReused`, `ChangesRefused`, and `ReKeyingHeld` when it would re-key more drivers than allowed
         without an approval, for which they wait from then on.
         """
-        name, is_stored, row = f"pushes/{account}", False, None
-        while not is_stored:
-            # Each push of an account takes the next position, so that of two at once one is stored and the other looks.
-            position = Position(name=name, at=self._store.position(name) + 1)
-            if found := self._store.select(PushRow, {"account": account, "push": push.id}):
-                if found[0].digest != push.digest:
-                    raise PushIdReused(f"another body was accepted under webhook-id {push.id}: give each its own id")
-                return found[0].changes
-            taken, unit = self._intake.pushing(account, push.changes, source=_SOURCE)
-            try:
-                self._rekeyings.pass_through(account, taken.differences, unit)
-            except ReKeyingHeld:
-                self._rekeyings.hold(account, taken.differences)
-                raise ReKeyingHeld(
-                    f"the changes would re-key more drivers than may be in a day, so none is stored: look at them by "
-                    f"`driverlink rekeyings list {account}`, approve them, and push again"
-                ) from None
-            row = PushRow(
-                account=account,
-                push=push.id,
-                hour=_hour(self._clock()),
-                digest=push.digest,
-                changes=dict(taken.changes),
-            )
-            unit.keep([row])
-            unit.positions.append(position)
-            is_stored = self._store.commit(unit)
-        return row.changes if row else {}
+        name = f"pushes/{account}"
+        return store_once(
+            self._store, name, lambda: self._answered(account, push), lambda _: self._decided(account, push)
+        )
+
+    def _answered(self, account: AccountId, push: Push) -> Mapping[str, int] | None:
+        found = self._store.select(PushRow, {"account": account, "push": push.id})
+        if found and found[0].digest != push.digest:
+            raise PushIdReused(f"another body was accepted under webhook-id {push.id}: give each its own id")
+        return found[0].changes if found else None
+
+    def _decided(self, account: AccountId, push: Push) -> tuple[Unit, Mapping[str, int]]:
+        taken, unit = self._intake.pushing(account, push.changes, source=_SOURCE)
+        try:
+            self._rekeyings.pass_through(account, taken.differences, unit)
+        except ReKeyingHeld:
+            self._rekeyings.hold(account, taken.differences)
+            raise ReKeyingHeld(
+                f"the changes would re-key more drivers than may be in a day, so none is stored: look at them by "
+                f"`driverlink rekeyings list {account}`, approve them, and push again"
+            ) from None
+        row = PushRow(
+            account=account,
+            push=push.id,
+            hour=hour_of(self._clock()),
+            digest=push.digest,
+            changes=dict(taken.changes),
+        )
+        unit.keep([row])
+        return unit, row.changes
 
     def count_refused(self, refused: Mapping[Refused, int]) -> None:
         """Count pushes that were refused."""
@@ -94,14 +97,8 @@ class Pushes:
 
     def forget_old(self) -> int:
         """Remove what was accepted long ago, an hour at a time, so that no transaction is long; how many hours."""
-        last, forgotten = _hour(self._clock() - KEPT), 0
-        while (oldest := self._store.select(PushRow, order_by="hour", limit=1)) and oldest[0].hour < last:
-            unit = Unit()
-            unit.remove(PushRow, {"hour": oldest[0].hour})
+        last, forgotten = hour_of(self._clock() - KEPT), 0
+        while (unit := forgetting(self._store, PushRow, last)).removed:
             self._store.commit(unit)
             forgotten += 1
         return forgotten
-
-
-def _hour(moment: datetime) -> str:
-    return moment.isoformat()[:13]

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
@@ -294,6 +295,12 @@ class Service:
                 self.announce()
             if not self._has_more:
                 await notified(waiter, self._rest)
+
+    def on(self, store: Store) -> "Service":
+        """The same service, as far as others call it, on another store, such as one that holds back what is stored."""
+        other = copy(self)
+        other.store = store
+        return other
 
     @property
     def consumes(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import DriverCreated, DriverUpdated
 from domain.store import (
+    CommandAnswer,
     DeadLetter,
     Event,
     MendedRecord,
@@ -97,6 +98,9 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
     MendedRecord(log="upstream.v1", log_position=3, id="?", topic="?", body="/w=="),
     ReadModelVersion(name="seats", version="1"),
     MigratedTables(number=1, name="seats"),
+    CommandAnswer(
+        key="k", caller="c", number=1, hour="2026-01-05T08", account="acme", fingerprint="f", status=200, answer="?"
+    ),
 )
 """A row of each table that a store has whatever its service keeps."""
 

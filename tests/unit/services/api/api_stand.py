@@ -101,6 +101,10 @@ class ApiStand:
         """Let people sign in with this provider."""
         self.app.state.installation = replace(self._installation, provider=provider)
 
+    def at_console(self, address: str) -> None:
+        """Let browsers reach the API there."""
+        self.app.state.installation = replace(self._installation, console=address)
+
     def look_at(self, running: RunningServices) -> None:
         """Let these be the services that run."""
         self.app.state.installation = replace(self._installation, running=running)

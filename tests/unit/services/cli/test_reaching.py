@@ -160,12 +160,14 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nDriverlink-Api: 1\r\nContent-Length: 2\r\nConnect
 
 
 @asynccontextmanager
-async def answering(*answers: bytes) -> AsyncIterator[Path]:
+async def answering(*answers: bytes, heads: list[bytes] | None = None) -> AsyncIterator[Path]:
     """A data folder on which something gives these answers, and then only closes connections."""
     remaining = iter(answers)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        if heads is not None:
+            heads.append(head)
         writer.write(next(remaining, b""))
         writer.close()
 
@@ -196,6 +198,17 @@ async def test_services_that_answered_and_answer_no_more_have_ended() -> None:
 @pytest.mark.anyio
 async def test_services_that_never_answer_are_named_by_their_folder() -> None:
     assert (await last_words()).startswith("nothing runs on the data folder /")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("broken", [b"", _ANSWER[:-1]], ids=["no answer", "a part of one"])
+async def test_a_command_whose_answer_is_lost_is_sent_again_with_the_same_key(broken: bytes) -> None:
+    heads: list[bytes] = []
+    async with answering(broken, _ANSWER, _ANSWER, heads=heads) as folder:
+        assert await asyncio.to_thread(reached(folder).command, "/accounts/acme/sync", {"on": True}) == {}
+        await asyncio.to_thread(reached(folder).command, "/accounts/acme/sync", {"on": True})
+    keys = [line for head in heads for line in head.split(b"\r\n") if line.startswith(b"Idempotency-Key: ")]
+    assert (len(keys), keys[0] == keys[1], keys[1] == keys[2]) == (3, True, False)
 
 
 _CUT_OFF = b"HTTP/1.1 200 OK\r\nDriverlink-Api: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
