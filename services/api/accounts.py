@@ -269,7 +269,11 @@ _TOGETHER = 100
 @router.post("/applied", response_class=AppliedLines, responses=_APPLIED)
 async def apply_accounts(body: ApplyAccounts, caller: Called, installation: Installed) -> AppliedLines:
     """Bring accounts to what a file says of them, as JSON lines: how far it is, what changes, and the counts."""
-    return AppliedLines(_encoded(_applied(body, caller.asks(body.by, body.note), installation)))
+    lines = _applied(body, caller.asks(body.by, body.note), installation)
+    if not caller.is_keyed:
+        return AppliedLines(_encoded(lines))
+    whole = [line async for line in lines]
+    return AppliedLines(line.model_dump_json(exclude_none=True) + "\n" for line in whole)
 
 
 @router.post("/{account}/people", openapi_extra=IF_MATCH)

@@ -25,8 +25,8 @@ class Forbidden(Exception):
 class NotAsSeen(Exception):
     """What a request is about is not as `If-Match` says that its sender saw it."""
 
-    def __init__(self) -> None:
-        super().__init__("it has changed since it was seen, so nothing was done; look at it again")
+    def __init__(self, words: str = "it has changed since it was seen, so nothing was done; look at it again") -> None:
+        super().__init__(words)
 
 
 class PrincipalKind(StrEnum):

@@ -16,6 +16,7 @@ from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import Asker, UnknownAccount
 from services.api.installation import Installation
 from services.api.naming import NamedTarget, find_stated, only_one, stated_names
+from services.api.permissions import NotAsSeen
 from services.api.planner import (
     DryRunProgress,
     PlanChanged,
@@ -128,12 +129,22 @@ async def make_plan(
 
 @router.post("", response_class=PlanLines, responses=_RESPONSES, openapi_extra=IF_MATCH)
 async def apply_plan(body: ApplyPlan, known: KnownAccount, caller: Called, installation: Installed) -> PlanLines:
-    """Request exactly what a plan said, as JSON lines: progress, then the requests by target."""
+    """Request exactly what a plan said, as JSON lines: progress, then the requests by target.
+
+    With `If-Match`, or an `Idempotency-Key`, the answer begins only once the plan was compared, and is a refusal then.
+    """
     targets = planned_targets(known, body.target)
     asker = caller.asks(body.by, body.note)
     _check(known, targets, asker)
     caller.check_seen(body.plan)
-    return PlanLines(_encoded(_apply_lines(installation, known, targets, body.plan, asker)))
+    lines = _apply_lines(installation, known, targets, body.plan, asker)
+    if not (caller.if_match or caller.is_keyed):
+        return PlanLines(_encoded(lines))
+    try:
+        whole = [line async for line in lines]
+    except PlanChanged as changed:
+        raise (NotAsSeen(str(changed)) if caller.if_match else changed) from None
+    return PlanLines(line.model_dump_json(exclude_none=True) + "\n" for line in whole)
 
 
 async def _plan_lines(

@@ -283,3 +283,40 @@ async def test_a_plan_that_is_being_applied_is_not_requested_again(stand: ApiSta
         f"the plan {end['digest']} of acme is being applied already on driveri and motive"
     )
     assert asked(stand) == before
+
+
+KEYED = {"idempotency-key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
+
+
+async def apply(stand: ApiStand, digest: str, headers: dict[str, str]) -> httpx.Response:
+    return await stand.send("/accounts/acme/plan", json.dumps({"by": "jane", "plan": digest}).encode(), headers)
+
+
+async def test_what_a_person_applies_by_if_match_is_the_plan_that_they_saw(stand: ApiStand, twins: Twins) -> None:
+    await add(stand)
+    _, end = await plan(stand)
+    seen = {"if-match": f'"{end["digest"]}"'}
+    shown = ObservedDriver(key=Key("D2"), active=True, profile={})
+    twins[Target.DRIVERI].drivers.put(shown)
+    refused = await apply(stand, end["digest"], seen)
+    assert (refused.status_code, refused.json()["type"]) == (412, "/problems#not-as-seen")
+    assert asked(stand) == []
+    keyed = await apply(stand, end["digest"], KEYED)
+    assert (keyed.status_code, keyed.json()["type"]) == (409, "/problems#plan-changed")
+    digest = (await plan(stand))[1]["digest"]
+    (line,) = told(await apply(stand, digest, {"if-match": f'"{digest}"'}))
+    assert line["requested"].keys() == {"driveri", "motive"}
+
+
+async def test_a_plan_that_is_applied_again_with_its_key_is_applied_once(stand: ApiStand) -> None:
+    await add(stand)
+    digest = (await plan(stand))[1]["digest"]
+    first = await apply(stand, digest, KEYED)
+    done = asked(stand)
+    again = await apply(stand, digest, KEYED)
+    assert (again.status_code, again.text, again.headers["content-type"]) == (
+        200,
+        first.text,
+        first.headers["content-type"],
+    )
+    assert asked(stand) == done
