@@ -70,7 +70,8 @@ class Row:
 
     Columns hold text, numbers, booleans, or plain JSON (a dict or list). `KEY` names the columns that identify a row,
     `INDEXES` further groups of columns that are searched by. An index with a column of `SPARSE`, which is empty in most
-    rows, has only the rows in which it is filled; queries use it that ask for `FILLED` in this column, or order by it.
+    rows, has only the rows in which it is filled; queries use it that ask for `FILLED` in this column, or for a value
+    of it, or order by it.
     `WORK` are the columns of a read model that hold work in hand: no log says what is in them.
     """
 
@@ -410,13 +411,14 @@ class Store(Protocol):
         row: type[R],
         where: Where | None = None,
         *,
-        order_by: str = "",
-        after: Value | None = None,
+        order_by: str | tuple[str, ...] = "",
+        after: Value | tuple[Value, ...] | None = None,
         limit: int | None = None,
     ) -> list[R]:
         """The rows that match: a column equals a value, or is one of several.
 
-        `after` starts behind this value of the column in `order_by`. Text is ordered by its code points.
+        `after` starts behind this value of the column in `order_by`, or behind these values of its columns. Text is
+        ordered by its code points.
         """
         ...
 
@@ -462,12 +464,22 @@ _PAGE = 500
 
 
 def pages(
-    store: Store, row: type[R], where: Where, order_by: str, *, after: Value | None = None, limit: int | None = None
+    store: Store,
+    row: type[R],
+    where: Where,
+    order_by: str | tuple[str, ...],
+    *,
+    after: Value | tuple[Value, ...] | None = None,
+    limit: int | None = None,
 ) -> Iterator[list[R]]:
-    """The rows that match, in pages, from behind this value of the column in `order_by`, which distinguishes them.
+    """The rows that match, in pages, from behind these values of the columns in `order_by`, which distinguish them.
 
     Raises `StoreFailed`.
     """
-    while page := store.select(row, where, order_by=order_by, after=after, limit=limit or _PAGE):
+    most = limit or _PAGE
+    values_of = attrgetter(*([order_by] if isinstance(order_by, str) else order_by))
+    while page := store.select(row, where, order_by=order_by, after=after, limit=most):
         yield page
-        after = getattr(page[-1], order_by)
+        if len(page) < most:
+            return
+        after = values_of(page[-1])

@@ -182,8 +182,8 @@ class RelationalStore(ABC):
         row: type[R],
         where: Where | None = None,
         *,
-        order_by: str = "",
-        after: Value | None = None,
+        order_by: str | tuple[str, ...] = "",
+        after: Value | tuple[Value, ...] | None = None,
         limit: int | None = None,
     ) -> list[R]:
         """The rows that match."""

@@ -142,6 +142,11 @@ class Table(Generic[R]):
         guards = (self.dialect.guard(column, kinds[column]) for column in own if column and column in asked)
         return [guard for guard in guards if guard]
 
+    def _is_filled(self, column: str, wanted: Value | Collection[Value]) -> bool:
+        """Whether a sparse column is filled in every row that has one of these values in it."""
+        one_of = [wanted] if isinstance(wanted, str | int | float) else wanted
+        return column in self.row.SPARSE and all(one_of)
+
     def _filled(self, column: str) -> str:
         """The condition that a column is filled, in the same words in queries and in indexes."""
         return f"{column} <> {_EMPTY[self.types[self.columns.index(column)]]}"
@@ -150,7 +155,9 @@ class Table(Generic[R]):
         return [*self._stated(where), *map(SqlStatement, self._guards({*where, *asked}))]
 
     def _stated(self, where: Where) -> list[SqlStatement]:
-        filled = [SqlStatement(self._filled(column)) for column, wanted in where.items() if wanted is FILLED]
+        """What the rows have to be, in words that make an index with a sparse column match."""
+        sparse = (column for column, wanted in where.items() if wanted is FILLED or self._is_filled(column, wanted))
+        filled = [SqlStatement(self._filled(column)) for column in sparse]
         others = {column: wanted for column, wanted in where.items() if wanted is not FILLED}
         return [*filled, *_clauses(self.dialect, others)]
 
@@ -181,15 +188,22 @@ class Table(Generic[R]):
         condition = _all_of([self._among(columns, values)])
         return SqlStatement(f"DELETE FROM {self.row.TABLE}{condition.sql}", condition.parameters)  # noqa: S608 - as above
 
-    def select(self, where: Where, order_by: str, after: Value | None, limit: int | None) -> SqlStatement:
+    def select(
+        self,
+        where: Where,
+        order_by: str | tuple[str, ...],
+        after: Value | tuple[Value, ...] | None,
+        limit: int | None,
+    ) -> SqlStatement:
         """The rows that match."""
-        clauses = self._conditions(where, [order_by])
+        order = (order_by,) if isinstance(order_by, str) else order_by
+        clauses = self._conditions(where, order)
         if after is not None:
-            clauses.append(SqlStatement(f"{order_by} > {self.dialect.placeholder}", (after,)))
+            clauses.append(_behind(self.dialect, order, after if isinstance(after, tuple) else (after,)))
         condition = _all_of(clauses)
         sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         if order_by:
-            sql += f" ORDER BY {order_by}"
+            sql += f" ORDER BY {', '.join(order)}"
         if limit is None:
             return SqlStatement(sql, condition.parameters)
         return SqlStatement(f"{sql} LIMIT {self.dialect.placeholder}", (*condition.parameters, limit))
@@ -217,11 +231,11 @@ class Table(Generic[R]):
 
     def page(self, behind: Stored | None, limit: int) -> SqlStatement:
         """The rows behind this one, in the order of keys."""
-        key = ", ".join(self.row.KEY)
-        values = () if behind is None else tuple(behind[self.columns.index(column)] for column in self.row.KEY)
-        condition = f" WHERE ({key}) > ({', '.join(self.dialect.placeholder for _ in values)})" if values else ""
-        sql = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition} ORDER BY {key} LIMIT {limit:d}"  # noqa: S608 - as above
-        return SqlStatement(sql, values)
+        key = self.row.KEY
+        values = () if behind is None else tuple(behind[self.columns.index(column)] for column in key)
+        condition = _all_of([_behind(self.dialect, key, values)] if values else [])
+        found = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
+        return SqlStatement(f"{found} ORDER BY {', '.join(key)} LIMIT {limit:d}", condition.parameters)
 
     def count(self, where: Where, by: Sequence[str]) -> SqlStatement:
         """How many rows match, for each combination of these columns."""
@@ -327,6 +341,13 @@ def _clauses(dialect: Dialect, where: Where) -> list[SqlStatement]:
             one_of = dialect.one_of(list(wanted))
             clauses.append(SqlStatement(f"{column} {one_of.sql}", one_of.parameters))
     return clauses
+
+
+def _behind(dialect: Dialect, columns: Sequence[str], values: tuple[Any, ...]) -> SqlStatement:
+    """The condition that the values of these columns come behind those, in the order of the columns."""
+    if len(columns) == 1:
+        return SqlStatement(f"{columns[0]} > {dialect.placeholder}", values)
+    return SqlStatement(f"({', '.join(columns)}) > ({', '.join(dialect.placeholder for _ in values)})", values)
 
 
 def _all_of(clauses: Sequence[SqlStatement]) -> SqlStatement:

@@ -4,33 +4,34 @@ A problem is a driver who is parked, or what concerns a whole account at a targe
 Issues are read from what the decider stores anyway, so a problem that is over is not listed any more.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from enum import StrEnum
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from typing import Annotated, Self
 
 from fastapi import Query
 
 from domain.driver_link import UNSETTLED
 from domain.failures import Reason
-from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
-from domain.store import FILLED, Row, Store, Where
+from domain.identity import PORTAL, Connectable, Target
+from domain.store import FILLED, Row, Store, Where, pages
 from services.accounts.handlers import account_of
-from services.api.driver_search import names_of
-from services.api.explanation_text import field_name, named
+from services.api.explanation_text import field_name, name_of, named
 from services.api.naming import NamedConnectable, driver_named
 from services.api.readiness import readiness_of
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Malformed, Moment, Named, ResponseBody
-from services.decider.batch import load_links
 from services.decider.read_models import (
+    DesiredRow,
     LinkRow,
     OutageRow,
     ReconciliationRow,
     ScanFailureRow,
     UnreadableRow,
-    parked_for,
 )
 from services.intake.handlers import HELD
 from services.intake.read_models import ReadingRow, ReKeyingRow
@@ -50,7 +51,22 @@ REASONS: tuple[str, ...] = (
 )
 """Why there are issues, in our own words and in those of targets and the Portal."""
 
-_OF_AN_ACCOUNT: tuple[type[Row], ...] = (OutageRow, ScanFailureRow, UnreadableRow, ReconciliationRow)
+_OF_AN_ACCOUNT: Mapping[type[Row], tuple[Collection[str], Where]] = {
+    OutageRow: (tuple(Reason), {}),
+    ScanFailureRow: (tuple(Reason), {}),
+    UnreadableRow: ([_UNREADABLE], {}),
+    ReconciliationRow: ([_AT_ODDS], {"fields_at_odds": FILLED}),
+}
+"""What concerns an account on a target: for which reasons, and which of the rows say that something is wrong."""
+
+_AT_PORTAL: Mapping[type[ReadingRow | ReKeyingRow], Where] = {
+    ReadingRow: {"failing_since": FILLED},
+    ReKeyingRow: {"state": HELD},
+}
+"""What concerns an account at the Portal, and which of the rows say that something is wrong."""
+
+MOST_LOOKED_AT = 5_000
+"""Rows that are looked at for one response."""
 
 
 class IssueKind(StrEnum):
@@ -95,7 +111,7 @@ class Place:
 
     account: str
     target: str
-    driver: str
+    driver: str = ""
 
     @classmethod
     def of(cls, issue: Issue) -> Self:
@@ -123,72 +139,108 @@ class IssueFilter:
         return {**self.where, "reason": FILLED if self.reason is None else self.reason}
 
 
-def open_issues(decider: Store, intake: Store, wanted: IssueFilter, behind: Place | None, limit: int) -> list[Issue]:
-    """The next of these issues: by account, target and driver. Raises `StoreFailed`.
+def open_issues(
+    decider: Store, intake: Store, wanted: IssueFilter, behind: Place | None, limit: int
+) -> tuple[list[Issue], Place | None]:
+    """The next of these issues, by account, target and driver, and the place behind which more may be; None: no more.
 
-    At most `limit`, except that those of an account on one target that name no driver come together.
+    At most `limit`, except that those of an account on one target that name no driver come together, and fewer where
+    `MOST_LOOKED_AT` rows did not have as many. Only rows of what is wrong are looked at. Raises `StoreFailed`.
     """
     found: list[Issue] = []
-    for account, target in _places(decider, intake, wanted):
-        first = Place(account, target, "")
-        start = max(first, behind or first)
-        if (start.account, start.target) != (account, target):
-            continue
-        if start != behind:
-            of_account = _of_portal(intake, first) if target == PORTAL else _of_target(decider, first)
-            found += (issue for issue in of_account if wanted.reason in (None, issue.reason))
-        found += _of_drivers(decider, start, wanted, limit - len(found))
-        if len(found) >= limit:
-            break
-    return found
+    looked_at = 0
+    troubles = merge(*_troubles(decider, intake, wanted, behind, limit), key=itemgetter(0))
+    for place, of_place in groupby(troubles, itemgetter(0)):
+        rows = [row for _, row in of_place]
+        looked_at += len(rows)
+        is_stopped = any(isinstance(row, OutageRow) for row in rows)
+        for row in rows:
+            # While the breaker is open, that is why the roster is not read.
+            if not (is_stopped and isinstance(row, ScanFailureRow)):
+                found += (each for each in _issues_of(row, place, intake) if wanted.reason in (None, each.reason))
+        if len(found) >= limit or looked_at >= MOST_LOOKED_AT:
+            return _named(decider, found), place
+    return _named(decider, found), None
 
 
-def _places(decider: Store, intake: Store, wanted: IssueFilter) -> list[tuple[str, str]]:
-    """The accounts on targets, and at the Portal, where something may be wrong."""
-    counts = [decider.count(LinkRow, wanted.parked, by=["account", "target"])]
-    counts += [decider.count(row, wanted.where, by=["account", "target"]) for row in _OF_AN_ACCOUNT]
-    places = {(str(account), str(target)) for each in counts for account, target in each}
+def _troubles(
+    decider: Store, intake: Store, wanted: IssueFilter, behind: Place | None, limit: int
+) -> Iterator[Iterator[tuple[Place, Row]]]:
+    """By kind the rows of what is wrong behind this place, in the order of places; only so far as they are asked for.
+
+    Those that concern an account come before those of its drivers.
+    """
+    if wanted.target != PORTAL:
+        for kind, (reasons, marked) in _OF_AN_ACCOUNT.items():
+            if wanted.reason is None or wanted.reason in reasons:
+                yield _in_order(decider, kind, {**wanted.where, **marked}, behind, limit)
+        yield _in_order(decider, LinkRow, wanted.parked, behind, limit)
     if wanted.target in (None, PORTAL):
-        where = {} if wanted.account is None else {"account": wanted.account}
-        failures = intake.count(ReadingRow, where, by=["account", "failure"])
-        held = intake.count(ReKeyingRow, {**where, "state": HELD}, by=["account"])
-        at_portal = {account for account, failure in failures if failure} | {account for (account,) in held}
-        places |= {(str(account), PORTAL) for account in at_portal}
-    return sorted(places)
+        of_accounts: Where = {} if wanted.account is None else {"account": wanted.account}
+        for kind, marked in _AT_PORTAL.items():
+            yield _at_portal(intake, kind, {**of_accounts, **marked}, behind)
 
 
-def _of_portal(intake: Store, place: Place) -> Iterator[Issue]:
-    for row in intake.select(ReadingRow, {"account": place.account}):
-        if row.failure:
+def _in_order(
+    store: Store, kind: type[Row], where: Where, behind: Place | None, limit: int
+) -> Iterator[tuple[Place, Row]]:
+    after = astuple(behind)[: len(kind.KEY)] if behind else None
+    for page in pages(store, kind, where, kind.KEY, after=after, limit=limit):
+        for row in page:
+            yield Place(*(getattr(row, column) for column in kind.KEY)), row
+
+
+def _at_portal(
+    intake: Store, kind: type[ReadingRow | ReKeyingRow], where: Where, behind: Place | None
+) -> Iterator[tuple[Place, Row]]:
+    """The first row of each account: what is wrong with an account at the Portal is one thing, however many rows."""
+    after = behind.account if behind else ""
+    if behind and behind.target < PORTAL:
+        for row in intake.select(kind, {**where, "account": behind.account}, order_by=kind.KEY[-1], limit=1):
+            yield Place(row.account, PORTAL), row
+    while rows := intake.select(kind, where, order_by="account", after=after, limit=1):
+        after = rows[0].account
+        yield Place(after, PORTAL), rows[0]
+
+
+def _issues_of(row: Row, place: Place, intake: Store) -> Iterator[Issue]:
+    """What is wrong by this row."""
+    match row:
+        case LinkRow():
+            issue = _of_place(place, IssueKind.PARKED, row.reason, row.since, row.detail)
+            yield issue.model_copy(update={"driver": row.driver})
+        case OutageRow():
+            yield _of_place(place, IssueKind.BREAKER, row.reason, row.at, row.detail)
+        case ScanFailureRow():
             reason, _, detail = row.failure.partition(": ")
-            if reason not in list(Reason):
-                reason, detail = _NOT_BELIEVED, row.failure
-            yield _of_place(place, IssueKind.PORTAL, reason, row.failing_since, detail)
+            yield _of_place(place, IssueKind.ROSTER, reason, row.at, detail)
+        case UnreadableRow():
+            yield from _of_unreadable(row, place)
+        case ReconciliationRow():
+            fields = (f"{field_name(field)} of {drivers}" for field, drivers in sorted(row.at_odds.items()))
+            yield _of_place(place, IssueKind.AT_ODDS, _AT_ODDS, row.at, ", ".join(fields))
+        case ReadingRow():
+            yield _of_reading(row, place)
+        case ReKeyingRow():
+            yield _of_rekeyings(place, intake)
+
+
+def _of_reading(row: ReadingRow, place: Place) -> Issue:
+    reason, _, detail = row.failure.partition(": ")
+    if reason not in list(Reason):
+        reason, detail = _NOT_BELIEVED, row.failure
+    return _of_place(place, IssueKind.PORTAL, reason, row.failing_since, detail)
+
+
+def _of_rekeyings(place: Place, intake: Store) -> Issue:
     where: Where = {"account": place.account, "state": HELD}
-    if drivers := intake.count(ReKeyingRow, where)[()]:
-        (first,) = intake.least(ReKeyingRow, "at", where, by=["account"]).values()
-        detail = (
-            f"it would give other identifiers to {drivers} drivers, who stay as they are until a person decides: "
-            f"`driverlink rekeyings list {place.account}`"
-        )
-        yield _of_place(place, IssueKind.PORTAL, _REKEYING, str(first), detail)
-
-
-def _of_target(decider: Store, place: Place) -> Iterator[Issue]:
-    where = {"account": place.account, "target": place.target}
-    outages = decider.select(OutageRow, where)
-    for outage in outages:
-        yield _of_place(place, IssueKind.BREAKER, outage.reason, outage.at, outage.detail)
-    # While the breaker is open, that is why the roster is not read.
-    for scan in decider.select(ScanFailureRow, where) if not outages else ():
-        reason, _, detail = scan.failure.partition(": ")
-        yield _of_place(place, IssueKind.ROSTER, reason, scan.at, detail)
-    for row in decider.select(UnreadableRow, where):
-        yield from _of_unreadable(row, place)
-    for reconciled in decider.select(ReconciliationRow, where):
-        if reconciled.at_odds:
-            fields = (f"{field_name(field)} of {drivers}" for field, drivers in sorted(reconciled.at_odds.items()))
-            yield _of_place(place, IssueKind.AT_ODDS, _AT_ODDS, reconciled.at, ", ".join(fields))
+    drivers = intake.count(ReKeyingRow, where).get((), 0)
+    first = next(iter(intake.least(ReKeyingRow, "at", where, by=["account"]).values()))
+    detail = (
+        f"it would give other identifiers to {drivers} drivers, who stay as they are until a person decides: "
+        f"`driverlink rekeyings list {place.account}`"
+    )
+    return _of_place(place, IssueKind.PORTAL, _REKEYING, str(first), detail)
 
 
 def _of_unreadable(row: UnreadableRow, place: Place) -> Iterator[Issue]:
@@ -226,29 +278,15 @@ def _of_place(place: Place, problem: IssueKind, reason: str, since: str, detail:
     )
 
 
-def _of_drivers(decider: Store, behind: Place, wanted: IssueFilter, limit: int) -> Iterator[Issue]:
-    """The next drivers who are set aside; only their histories say since when."""
-    if behind.target == PORTAL:
-        return
-    where = {**wanted.parked, "account": behind.account, "target": behind.target}
-    rows = decider.select(LinkRow, where, order_by="driver", after=behind.driver, limit=limit) if limit > 0 else []
-    account, target = AccountId(behind.account), Target(behind.target)
-    drivers = [PortalDriverId(row.driver) for row in rows]
-    links = load_links(decider, ((account, target, driver) for driver in drivers)).get((account, target), {})
-    names = names_of(decider, account, drivers)
-    for driver in drivers:
-        link = links[driver]
-        if link.parked:
-            yield Issue(
-                account=account,
-                target=str(target),
-                problem=IssueKind.PARKED,
-                driver=driver,
-                reason=parked_for(link),
-                since=link.parked.at,
-                detail=link.parked.detail,
-                name=names.get(driver, ""),
-            )
+def _named(decider: Store, issues: Sequence[Issue]) -> list[Issue]:
+    """These issues with the names of their drivers, for people who may see them."""
+    drivers = [(issue.account, issue.driver) for issue in issues if issue.driver]
+    rows = decider.among(DesiredRow, DesiredRow.KEY, drivers) if drivers else []
+    names = {(row.account, row.driver): name_of(row.profile) for row in rows}
+    return [
+        issue.model_copy(update={"name": names.get((issue.account, issue.driver), "")}) if issue.driver else issue
+        for issue in issues
+    ]
 
 
 def count_parked(decider: Store, wanted: IssueFilter, driver: str) -> Mapping[Target, int]:
@@ -278,10 +316,18 @@ class RequestRetry(ByPerson):
 
 
 class IssuePage(ResponseBody):
-    """Some of the issues; `next` is the `after` of the next page, None at the end."""
+    """Some of the issues; `next` is the `after` of the next page, None at the end; a page before it may be empty."""
 
     issues: list[Issue]
     next: dict[str, list[str]] | None
+
+
+class IssueGroup(ResponseBody):
+    """How many drivers are set aside on a target for a reason."""
+
+    target: str
+    reason: str
+    drivers: int
 
 
 class RequestedRetry(ResponseBody):
@@ -309,9 +355,20 @@ async def list_issues(
         raise Malformed("after names an account, a target and a driver")
     wanted = IssueFilter(account=account, target=target, reason=_known_reason(reason))
     behind = Place(*after) if after else None
-    found = await readers.call(open_issues, readers.decider, readers.intake, wanted, behind, _PAGE)
-    last = found[-1] if len(found) >= _PAGE else None
-    return IssuePage(issues=found, next={"after": [last.account, last.target, last.driver]} if last else None)
+    found, last = await readers.call(open_issues, readers.decider, readers.intake, wanted, behind, _PAGE)
+    return IssuePage(issues=found, next={"after": [*astuple(last)]} if last else None)
+
+
+@router.get("/issues/groups")
+async def list_issue_groups(installation: Installed, account: str | None = None) -> list[IssueGroup]:
+    """Count the drivers of an account, or of all, who are set aside: by target and reason, the largest group first."""
+    readers = installation.readers
+    if account is not None:
+        account = (await readers.call(account_of, readers.accounts, account)).account
+    where = IssueFilter(account=account).parked
+    counts = await readers.call(readers.decider.count, LinkRow, where, by=["target", "reason"])
+    groups = (IssueGroup(target=str(key[0]), reason=str(key[1]), drivers=drivers) for key, drivers in counts.items())
+    return sorted(groups, key=lambda group: (-group.drivers, group.target, group.reason))
 
 
 @router.post("/accounts/{account}/retry")

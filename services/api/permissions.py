@@ -141,6 +141,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "list_held_deletes": _READ,
     "judge_held_deletes": _APPROVE,
     "list_issues": _READ,
+    "list_issue_groups": _READ,
     "retry_parked": _OPERATE,
     "list_rekeyings": _READ,
     "approve_rekeyings": _APPROVE,

@@ -1,6 +1,5 @@
 """What waits for a person: held deletes, what is set aside, and what somebody else keeps changing on a target."""
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -9,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.guard import APPROVAL_LASTS
 from domain.identity import Target
-from services.api import account_history, approvals, issues, reconciliations, status
+from services.api import account_history, approvals, issues, reconciliations
 from services.api.driver_search import names_of
 from services.api.routing import Called, Installed, KnownAccount
 from services.console.rendering import page, see_other
@@ -73,10 +72,7 @@ async def show_issues(
     after: str = "",
 ) -> HTMLResponse:
     """The open issues: groups by target and reason, and those of one group by driver."""
-    figures = next(iter(await status.show_status(installation, account=known.account)), None)
-    groups = Counter(
-        {(each.target, why): many for each in figures.targets for why, many in each.parked.items()} if figures else {}
-    )
+    groups = await issues.list_issue_groups(installation, account=known.account)
     found = await issues.list_issues(
         installation,
         account=known.account,
@@ -86,18 +82,14 @@ async def show_issues(
     )
     of_account = [each for each in found.issues if not each.driver]
     of_drivers = [each for each in found.issues if each.driver]
-    names = await installation.readers.call(
-        names_of, installation.readers.decider, known.account, [each.driver for each in of_drivers]
-    )
     return page(
         request,
         "issues.html",
         account=known.account,
-        groups=sorted(groups.items(), key=lambda each: (-each[1], each[0])),
-        total=groups.total(),
+        groups=groups,
+        total=sum(group.drivers for group in groups),
         of_account=of_account,
         of_drivers=_grouped(of_drivers),
-        names=names,
         target=target,
         reason=reason,
         next="/".join(found.next["after"]) if found.next else "",

@@ -139,9 +139,9 @@ class OutageRow(Row):
 class LinkRow(Row):
     """The state of a link now: `state` is one of in_sync, pending, parked, held, kept, ended.
 
-    Only a parked link has a `reason`: in our own word, or in the target's where that refused it for good. Only a held
-    one has a `hold`, the version at which it was held. In the most rows these are empty, and no index has a column that
-    changes with every call, so that a database can write a row where it stands.
+    Only a parked link has a `reason`: in our own word, or in the target's where that refused it for good; it was parked
+    `since` then (ISO 8601). Only a held one has a `hold`, the version at which it was held. In the most rows these are
+    empty, and no index has a column that changes with every call, so that a database can write a row where it stands.
     `reconciliation` is the number of the last reconciliation that decided something for it (0: none did), `finding`
     what that found; `drifted` the fields that had drifted then, and `at_odds` those of them that had in the
     reconciliation before too.
@@ -151,6 +151,7 @@ class LinkRow(Row):
     KEY: ClassVar[tuple[str, ...]] = ("account", "target", "driver")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("account", "target", "driver", "reason"),
+        ("reason", "account", "target", "driver"),
         ("account", "target", "driver", "hold"),
         ("account", "target", "waits_for"),
     )
@@ -166,6 +167,7 @@ class LinkRow(Row):
     is_deleting: bool
     reason: str
     detail: str
+    since: str
     waits_for: str
     hold: int
     reconciliation: int
@@ -246,11 +248,14 @@ class ReconciliationRow(Row):
     """The last reconciliation of an account on a target: `version` is its number, the others as in its event.
 
     One that `is_refused` found nothing, because it would have done something else than its plan. `answered` is the
-    latest request that a reconciliation was for, this one or one before.
+    latest request that a reconciliation was for, this one or one before. `fields_at_odds` counts those of `at_odds`: in
+    the most rows it is 0, so that an index has only the others.
     """
 
     TABLE: ClassVar[str] = "reconciliations"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "target", "fields_at_odds"),)
+    SPARSE: ClassVar[frozenset[str]] = frozenset({"fields_at_odds"})
 
     account: str
     target: str
@@ -264,6 +269,7 @@ class ReconciliationRow(Row):
     found: dict[str, int]
     drifted: dict[str, int]
     at_odds: dict[str, int]
+    fields_at_odds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,6 +377,7 @@ def to_link_row(link: DriverLink) -> LinkRow:
         is_deleting=isinstance(link.pending, DeleteDecided),
         reason=parked_for(link),
         detail=parked.detail if parked else "",
+        since=parked.at.isoformat() if parked else "",
         waits_for=link.waits_for,
         hold=link.held.originator_version if link.held else 0,
         reconciliation=reconciliation,
@@ -594,9 +601,11 @@ def project_reconciliations(events: Events, rows: Rows) -> None:
             found={},
             drifted={},
             at_odds={},
+            fields_at_odds=0,
         )
         if isinstance(fact, ReconciliationCompleted):
-            row = replace(row, drivers=fact.drivers, found=fact.found, drifted=fact.drifted, at_odds=fact.at_odds)
+            row = replace(row, drivers=fact.drivers, found=fact.found, drifted=fact.drifted)
+            row = replace(row, at_odds=fact.at_odds, fields_at_odds=len(fact.at_odds))
         rows.put(row)
 
 

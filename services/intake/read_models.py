@@ -61,6 +61,8 @@ class ReadingRow(Row):
 
     TABLE: ClassVar[str] = "readings"
     KEY: ClassVar[tuple[str, ...]] = ("account",)
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "failing_since"),)
+    SPARSE: ClassVar[frozenset[str]] = frozenset({"failing_since"})
 
     account: str
     next_at: str
@@ -81,7 +83,7 @@ class ReKeyingRow(Row):
 
     TABLE: ClassVar[str] = "rekeyings"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
-    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "state"),)
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "state"), ("state", "account"))
 
     account: str
     driver: str

@@ -177,8 +177,8 @@ class CachingStore:
         row: type[R],
         where: Where | None = None,
         *,
-        order_by: str = "",
-        after: Value | None = None,
+        order_by: str | tuple[str, ...] = "",
+        after: Value | tuple[Value, ...] | None = None,
         limit: int | None = None,
     ) -> list[R]:
         """The rows that match; from memory where the condition names what they are known by."""

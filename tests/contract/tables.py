@@ -161,6 +161,20 @@ class Tables:
             pages.append(store.select(Entry, {"account": "acme"}, order_by="name", after=after, limit=3))
         assert [[row.name for row in page] for page in pages] == [list("abc"), list("def"), ["g"], []]
 
+    def test_pages_in_the_order_of_several_columns_show_everything_once(self, store: Store) -> None:
+        store.commit(unit(rows=[*named(a=2, b=1, c=2), entry("a", account="other", size=2), entry("d", size=1)]))
+        found, after = list[tuple[int, str, str]](), None
+        while page := store.select(Entry, order_by=("size", "name", "account"), after=after, limit=2):
+            found += ((row.size, row.name, row.account) for row in page)
+            after = found[-1]
+        assert found == [
+            (1, "b", "acme"),
+            (1, "d", "acme"),
+            (2, "a", "acme"),
+            (2, "a", "other"),
+            (2, "c", "acme"),
+        ]
+
     def test_a_limit_needs_no_order(self, store: Store) -> None:
         store.commit(unit(rows=named("a", "b", "c")))
         assert [len(store.select(Entry, limit=limit)) for limit in (0, 2, 5)] == [0, 2, 3]
@@ -239,6 +253,8 @@ class Tables:
             ({"due": FILLED}, "abd"),
             ({"account": "acme", "due": FILLED}, "ab"),
             ({"begun": FILLED}, "e"),
+            ({"due": "1"}, "b"),
+            ({"account": "acme", "due": ["1", "3", ""]}, "abc"),
             ({"begun": FILLED, "due": FILLED}, ""),
         ],
     )

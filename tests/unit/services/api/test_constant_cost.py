@@ -59,6 +59,7 @@ LINK = LinkRow(
     is_deleting=False,
     reason="",
     detail="",
+    since="",
     waits_for="",
     hold=0,
     reconciliation=0,

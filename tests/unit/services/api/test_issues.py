@@ -9,7 +9,7 @@ from domain.identity import PortalDriverId, Target
 from domain.matching import UnreadableRecord
 from domain.store import Unit
 from services.api import issues
-from services.api.issues import Issue, IssueFilter, IssueKind, Place, count_parked, open_issues
+from services.api.issues import Issue, IssueFilter, IssueKind, count_parked, open_issues
 from services.api.schema import to_json
 from services.intake.read_models import ReKeyingRow
 from services.projector.scans import MOST_UNREADABLE_REPORTED
@@ -22,11 +22,10 @@ ALL = IssueFilter()
 
 def listed(fleet: Fleet, wanted: IssueFilter = ALL, limit: int = 100) -> list[Issue]:
     """Every issue that is asked for, read in pages of this size."""
-    found: list[Issue] = []
-    behind = None
-    while page := open_issues(fleet.decider, fleet.intake, wanted, behind, limit):
+    found, behind = open_issues(fleet.decider, fleet.intake, wanted, None, limit)
+    while behind:
+        page, behind = open_issues(fleet.decider, fleet.intake, wanted, behind, limit)
         found += page
-        behind = Place.of(page[-1])
     return found
 
 

@@ -115,12 +115,12 @@ def test_a_field_that_drifts_in_two_reconciliations_in_a_row_is_at_odds_until_it
     newest = reports(drifting)[0]
     assert (newest.drifted, newest.at_odds) == ({"first_name": 1, "last_name": 1}, {"first_name": 1})
     assert next((each.driver, [*each.at_odds]) for each in found(drifting)) == ("1", ["first_name"])
-    (issue, parked) = open_issues(drifting.decider, drifting.intake, IssueFilter(target=DRIVERI), None, 100)
+    (issue, parked) = open_issues(drifting.decider, drifting.intake, IssueFilter(target=DRIVERI), None, 100)[0]
     assert (issue.problem, issue.reason, issue.since, issue.driver) == (IssueKind.AT_ODDS, "at_odds", newest.at, "")
     assert (issue.detail, parked.driver) == ("first name of 1", "4")
     reconciliation(drifting)
     assert reports(drifting)[0].at_odds == {}
-    assert open_issues(drifting.decider, drifting.intake, IssueFilter(reason="at_odds"), None, 100) == []
+    assert open_issues(drifting.decider, drifting.intake, IssueFilter(reason="at_odds"), None, 100)[0] == []
 
 
 def test_the_status_shows_when_the_last_reconciliation_was_and_when_the_next_is_due(fleet: Fleet) -> None:
@@ -149,9 +149,11 @@ def test_a_portal_that_cannot_be_read_is_an_issue_until_it_is_disconnected(
     service = Service("intake", store=fleet.intake, clock=fleet.clock, notifier=Notifier())
     reader = ListReader(service, fleet.clock, every=300.0, most_asked=1000)
     reader.fail(ACME, failure)
-    (issue,) = open_issues(fleet.decider, fleet.intake, IssueFilter(account=ACME), None, 100)
+    (issue,) = open_issues(fleet.decider, fleet.intake, IssueFilter(account=ACME), None, 100)[0]
     assert (issue.target, issue.problem, issue.reason, issue.detail) == ("portal", IssueKind.PORTAL, reason, detail)
-    assert open_issues(fleet.decider, fleet.intake, IssueFilter(target="portal", reason=reason), None, 100) == [issue]
-    assert open_issues(fleet.decider, fleet.intake, IssueFilter(target=MOTIVE), None, 100) == []
+    assert open_issues(fleet.decider, fleet.intake, IssueFilter(target="portal", reason=reason), None, 100)[0] == [
+        issue
+    ]
+    assert open_issues(fleet.decider, fleet.intake, IssueFilter(target=MOTIVE), None, 100)[0] == []
     forget(fleet.intake, ACME)
-    assert open_issues(fleet.decider, fleet.intake, IssueFilter(), None, 100) == []
+    assert open_issues(fleet.decider, fleet.intake, IssueFilter(), None, 100)[0] == []

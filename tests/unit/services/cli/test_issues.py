@@ -128,6 +128,7 @@ def test_what_a_target_wrote_does_nothing_to_a_terminal(folder: Path, driverlink
         for topic, state in decider.execute("SELECT topic, state FROM stored_events").fetchall():
             written = state.replace(b"portal driver 1 has claimed its e-mail", json.dumps(hostile).encode()[1:-1])
             decider.execute("UPDATE stored_events SET state = ? WHERE topic = ? AND state = ?", [written, topic, state])
+        decider.execute("UPDATE links SET detail = ? WHERE detail LIKE 'portal driver 1 has claimed%'", [hostile])
         decider.commit()
     for arguments in (
         ("issues", "list"),

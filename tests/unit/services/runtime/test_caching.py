@@ -35,8 +35,8 @@ class AskedStore(SqliteStore):
         row: type[R],
         where: Where | None = None,
         *,
-        order_by: str = "",
-        after: Value | None = None,
+        order_by: str | tuple[str, ...] = "",
+        after: Value | tuple[Value, ...] | None = None,
         limit: int | None = None,
     ) -> list[R]:
         self.asked += 1
