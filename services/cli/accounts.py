@@ -19,9 +19,9 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
-    DefaultedAccountArgument,
     Json,
     JsonOption,
+    NamedAccountArgument,
     NoteOption,
     PersonOption,
     ask,
@@ -47,7 +47,7 @@ sync = typer.Typer(no_args_is_help=True)
 
 @accounts.command()
 def add(
-    account: AccountArgument,
+    account: NamedAccountArgument,
     *,
     master_user: Annotated[str, typer.Option(help="The Portal user who may turn Sync Drivers on.")],
     tier: Annotated[Tier, typer.Option(help="The customer's tier of the Portal.")] = Tier.PRO,
@@ -107,7 +107,7 @@ def list_all(
 
 
 @accounts.command()
-def show(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def show(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """Show one account.
 
     Examples:
@@ -184,7 +184,7 @@ def set_people(
 
 @accounts.command()
 def remove(
-    account: AccountArgument,
+    account: NamedAccountArgument,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     person: PersonOption = None,
@@ -450,7 +450,7 @@ def off(
 
 
 @sync.command()
-def status(account: DefaultedAccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
+def status(account: AccountArgument, data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """Show whether Sync Drivers is on.
 
     Examples:

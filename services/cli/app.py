@@ -14,7 +14,7 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 from typer._coercion import build_runtime_param
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
-from typer.main import get_group
+from typer.main import get_command, get_group
 
 _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Everyday": {
@@ -64,6 +64,77 @@ _LOGGED = ("up", "serve", "database", "topics", "erase", "rebuild", "demo", "san
 _PYDANTIC_PREFIX = "Value error, "
 
 
+_OWN_CONTEXT = ("context", "login", "logout")
+"""The commands that are about contexts, and name theirs as an argument."""
+
+
+class ApiCommand(TyperCommand):
+    """A command that asks the API: that of the context it names, and about that one's account if it names none."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - the library's signature
+        super().__init__(*arguments, **settings)
+        from services.cli.contexts_file import BY_CONTEXT, CONTEXT_VARIABLE
+
+        self.params.append(_context_option(CONTEXT_VARIABLE))
+        self._account = next((each for each in self.params if BY_CONTEXT in (getattr(each, "help", "") or "")), None)
+        if self._account:
+            self._account.required = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - the library's own click
+        """Parse the arguments, and put the context's account where the command takes one and has none."""
+        if ctx.resilient_parsing or {"-h", "--help"} & {*args}:
+            return super().parse_args(ctx, args)
+        named = self.make_parser(ctx).parse_args(args=[*args])[0]
+        if named.get("context") and named.get("data"):
+            raise typer.BadParameter("give either --context or --data: each says which installation is meant")
+        from services.cli.contexts_file import name_context
+
+        name_context(named.get("context") or "")
+        return super().parse_args(ctx, [*self._account_of_context(named), *args])
+
+    def _account_of_context(self, named: Mapping[str, Any]) -> list[str]:
+        """The account to put before the other arguments; none where the command takes or has another."""
+        if self._account is None:
+            return []
+        kind, is_lacking = type(self._account), named.get("account") is None
+        # One argument too few: it is the account that was left out, which comes first.
+        is_short = any(
+            each.required and named.get(each.name or "") is None for each in self.params if type(each) is kind
+        )
+        if not is_lacking and not (is_short and kind is TyperArgument):
+            return []
+        from services.cli.contexts_file import current_context
+
+        name, context = current_context()
+        if context.account:
+            typer.echo(f"account {context.account}, of the context {name}", err=True)
+            return ["--account", context.account] if kind is TyperOption else [context.account]
+        if is_lacking:
+            advice = "name it, or one for the context: `driverlink context set NAME --account ACCOUNT`"
+            raise typer.BadParameter(advice, param=cast("TyperArgument", self._account))
+        return []
+
+
+def _context_option(variable: str) -> TyperOption:
+    def reach(
+        context: Annotated[
+            str | None,
+            typer.Option(
+                metavar="NAME",
+                help=f"The context whose installation is asked; else {variable}.",
+                show_default=False,
+                expose_value=False,
+            ),
+        ] = None,
+    ) -> None: ...
+
+    made = typer.Typer()
+    made.command()(reach)
+    option = get_command(made).params[0]
+    assert isinstance(option, TyperOption)  # noqa: S101 - what typer makes of it
+    return option
+
+
 class LazyGroup(TyperGroup):
     """The commands of `driverlink`, each loaded when it is used.
 
@@ -86,11 +157,13 @@ class LazyGroup(TyperGroup):
         """The command itself, with its options and its whole help."""
         module, help_line = next(entries[name] for entries in _COMMANDS.values() if name in entries)
         what = getattr(import_module(f"services.cli.{module}"), name.replace("-", "_"))
-        parent = typer.Typer()
+        parent, kind = typer.Typer(), TyperCommand if name in (*_LOGGED, *_OWN_CONTEXT) else ApiCommand
         if isinstance(what, typer.Typer):
+            for each in what.registered_commands:
+                each.cls = kind
             parent.add_typer(what, name=name, help=help_line)
         else:
-            parent.command(name)(what)
+            parent.command(name, cls=kind)(what)
             # A group of one command is a group only if it has a callback.
             parent.callback()(lambda: None)
         command = get_group(parent).commands[name]

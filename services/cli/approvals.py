@@ -9,7 +9,6 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
-    DefaultedAccountArgument,
     Json,
     JsonOption,
     NoteOption,
@@ -38,7 +37,7 @@ DigestArgument = Annotated[str, typer.Argument(metavar="HASH", help="The hash of
 
 @approvals.command("list")
 def list_all(
-    account: DefaultedAccountArgument,
+    account: AccountArgument,
     data: DataOption = None,
     *,
     output: OutputOption = Output.TABLE,
@@ -155,7 +154,7 @@ def _held(account: str, data: DataOption) -> list[Json]:
 
 @rekeyings.command("list")
 def list_rekeyings(
-    account: DefaultedAccountArgument,
+    account: AccountArgument,
     data: DataOption = None,
     *,
     output: OutputOption = Output.TABLE,

@@ -20,7 +20,7 @@ import typer
 from domain.failures import ClearFailure
 from domain.identity import Target
 from services.api import ADDRESS, API_HEADER, PREFIX, V1
-from services.cli.contexts_file import current_context
+from services.cli.contexts_file import BY_CONTEXT, CONTEXT_VARIABLE, current_context, named_context
 from services.cli.printing import err, print_note
 from services.wiring.data_folder import DEFAULT_FOLDER, DataFolder
 
@@ -274,7 +274,7 @@ def _settings(data: Path | None) -> tuple[Path, str]:
     What checks settings takes longer to load than the rest of a command, so it is left out where there is nothing that
     it could say.
     """
-    own = [f"{PREFIX}DATA", f"{PREFIX}API_URL", _KEY_VARIABLE, f"{_KEY_VARIABLE}_FILE"]
+    own = [f"{PREFIX}DATA", f"{PREFIX}API_URL", _KEY_VARIABLE, f"{_KEY_VARIABLE}_FILE", CONTEXT_VARIABLE]
     folder, url = os.environ.get(own[0], DEFAULT_FOLDER), os.environ.get(own[1], "")
     has_others = any(name.upper().startswith(PREFIX) and name not in own for name in os.environ)
     if folder and re.fullmatch(ADDRESS, url) and not has_others:
@@ -304,16 +304,17 @@ _PLACES = (f"{PREFIX}API_URL", f"{PREFIX}DATA", f"{PREFIX}DATABASE_URL")
 def reached(data: Path | None) -> Services:
     """The services of an installation. Raises `WrongSettings`, `CommandRefused`, `ContextsUnusable`.
 
-    A data folder that is named goes before `DRIVERLINK_API_URL`, that before `DRIVERLINK_DATA`, and that before the
-    context in use. A context's key is sent to the address of that context only; `DRIVERLINK_API_KEY` goes before it.
+    A data folder that is named goes before a context that is, that before `DRIVERLINK_API_URL`, that before
+    `DRIVERLINK_DATA`, and that before the context in use. A context's key is sent to the address of that context only;
+    `DRIVERLINK_API_KEY` goes before it, unless the context is named.
     """
     folder, url = _settings(data)
     key = ""
-    if data is None and not any(map(os.environ.get, _PLACES)):
-        context = current_context()
+    if data is None and (named_context() or not any(map(os.environ.get, _PLACES))):
+        _, context = current_context()
         folder, url, key = Path(context.data) if context.data else folder, context.api_url, context.key
     if data is None and url:
-        return services_at(url, _api_key() or key)
+        return services_at(url, (named_context() and key) or _api_key() or key)
     if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
         raise CommandRefused(
             f"{PREFIX}API_URL is not set: commands do not open the database of {PREFIX}DATABASE_URL, they reach the "
@@ -355,8 +356,8 @@ def _data_option(meaning: str) -> Any:  # noqa: ANN401 - typer's own
 DataOption = Annotated[
     Path | None,
     _data_option(
-        "The data folder of the services; else DRIVERLINK_API_URL, DRIVERLINK_DATA, the context in use, or "
-        "driverlink-data."
+        "The data folder of the services; else the context that is named, DRIVERLINK_API_URL, DRIVERLINK_DATA, the "
+        "context in use, or driverlink-data."
     ),
 ]
 """Of a command that asks the API."""
@@ -381,36 +382,13 @@ def account_id(text: str | None) -> str | None:
 
 
 AccountArgument = Annotated[
+    str,
+    typer.Argument(metavar="ACCOUNT", help=f"The account's id, in any letter case; {BY_CONTEXT}.", callback=account_id),
+]
+NamedAccountArgument = Annotated[
     str, typer.Argument(metavar="ACCOUNT", help="The account's id, in any letter case.", callback=account_id)
 ]
-
-
-_NO_ACCOUNT = "-"
-"""What cannot be an account's id, and stands for none; an empty argument is a slip, which is refused as such."""
-
-
-def _default_account() -> str:
-    """The account of the context in use. Raises `ContextsUnusable`."""
-    return current_context().account or _NO_ACCOUNT
-
-
-def _named_account(text: str) -> str | None:
-    if text == _NO_ACCOUNT:
-        raise typer.BadParameter("name it, or one for the context: `driverlink context set NAME --account ACCOUNT`")
-    return account_id(text)
-
-
-DefaultedAccountArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ACCOUNT",
-        default_factory=_default_account,
-        help="The account's id, in any letter case; by default the context's.",
-        show_default=False,
-        callback=_named_account,
-    ),
-]
-"""Of a command that only reads."""
+"""Of a command that adds or removes it."""
 
 TargetOption = Annotated[Target | None, typer.Option(help="Only on this target.")]
 OneDriverOption = Annotated[

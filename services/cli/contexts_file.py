@@ -3,11 +3,13 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from domain.failures import ClearFailure
+from services.api import PREFIX
 
 _OTHERS = 0o077
 
@@ -57,10 +59,32 @@ def load_contexts() -> Contexts:
     return contexts
 
 
-def current_context() -> Context:
-    """The context in use; an empty one where there is none. Raises `ContextsUnusable`."""
+CONTEXT_VARIABLE = f"{PREFIX}CONTEXT"
+
+BY_CONTEXT = "by default the context's"
+"""What the help of a required account says, if the context's is meant where none is named."""
+
+_option: ContextVar[str] = ContextVar("context", default="")
+
+
+def name_context(name: str) -> None:
+    """Let this command be about this context, as its option names it; about another one where it is empty."""
+    _option.set(name)
+
+
+def named_context() -> str:
+    """The context that the option or the environment names; empty where neither does."""
+    return _option.get() or os.environ.get(CONTEXT_VARIABLE, "")
+
+
+def current_context() -> tuple[str, Context]:
+    """The context that is named, else the one in use; an empty one where there is none. Raises `ContextsUnusable`."""
     contexts = load_contexts()
-    return contexts.by_name.get(contexts.current, Context())
+    name = named_context() or contexts.current
+    if name not in contexts.by_name and named_context():
+        known = f"those are {', '.join(sorted(contexts.by_name))}" if contexts.by_name else "there are none yet"
+        raise ContextsUnusable(f"there is no context {name} ({known}): see `driverlink context list`")
+    return name, contexts.by_name.get(name, Context())
 
 
 def store_contexts(contexts: Contexts) -> None:

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from services.cli.client import DataOption, DefaultedAccountArgument, Json, JsonOption, Services, ask
+from services.cli.client import AccountArgument, DataOption, Json, JsonOption, Services, ask
 from services.cli.listing import LimitOption, Output, OutputOption, SortOption, WatchOption, field, print_list, watched
 from services.cli.printing import print_note
 
 
 def list_drivers(
-    account: DefaultedAccountArgument,
+    account: AccountArgument,
     *,
     search: Annotated[
         str, typer.Option(metavar="TEXT", help="Only those with this in their name, e-mail or any id they ever had.")

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from domain.profile import FIELDS
 from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, Services, account_id, ask
+from services.cli.contexts_file import BY_CONTEXT
 from services.cli.driver_search import list_drivers
 from services.cli.printing import out, print_json, print_note, print_table, progress_bar
 from services.wiring.exports import ExportRow, RefusedRow, read_export
@@ -128,7 +129,8 @@ class Import:
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The Portal's Admin: Drivers export (CSV).")],
     account: Annotated[
-        str, typer.Option("--account", help="The account that the drivers belong to.", callback=account_id)
+        str,
+        typer.Option("--account", help=f"The account that the drivers belong to; {BY_CONTEXT}.", callback=account_id),
     ],
     *,
     complete: Annotated[bool, typer.Option("--complete", help="The file lists every driver of the account.")] = False,

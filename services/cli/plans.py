@@ -19,7 +19,6 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
-    DefaultedAccountArgument,
     Json,
     JsonOption,
     NoteOption,
@@ -48,7 +47,7 @@ WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until t
 
 
 def plan(
-    account: DefaultedAccountArgument,
+    account: AccountArgument,
     *,
     target: TargetOption = None,
     driver: OneDriverOption = None,
@@ -284,7 +283,7 @@ def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, wai
 def opt_in(services: Services, account: str, person: str | None, note: str) -> Json:
     """Show what turning sync on would do, ask, and apply it. Raises `CommandRefused`; `typer.Exit` after a no."""
     summary = print_plan(services, account, {"by": person}, PlanPrinter(_MOST_SHOWN))
-    if not is_confirmed("Turn Sync Drivers on, and apply exactly this plan?"):
+    if not is_confirmed(f"Turn Sync Drivers on for {account}, and apply exactly this plan?"):
         print_note("Sync Drivers stays off")
         raise typer.Exit(1)
     return apply_plan(services, account, {"by": person, "note": note, "plan": summary["digest"]}, waits=True)

@@ -13,7 +13,6 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
-    DefaultedAccountArgument,
     Json,
     JsonOption,
     NoteOption,
@@ -113,7 +112,7 @@ def _print_result(result: Json) -> None:
 
 
 def reconciliations(
-    account: DefaultedAccountArgument,
+    account: AccountArgument,
     *,
     target: TargetOption = None,
     last: Annotated[

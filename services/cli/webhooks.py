@@ -11,7 +11,6 @@ from services.cli.client import (
     AccountArgument,
     CommandRefused,
     DataOption,
-    DefaultedAccountArgument,
     Json,
     JsonOption,
     ask,
@@ -50,7 +49,7 @@ SecretFile = Annotated[
 
 @webhook.command()
 def show(
-    account: DefaultedAccountArgument,
+    account: AccountArgument,
     data: DataOption = None,
     *,
     output: OutputOption = Output.TABLE,

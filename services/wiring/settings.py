@@ -141,6 +141,7 @@ class ApiSettings(FolderSettings):
         default=SecretStr(""), description="The API key by which commands prove who asks, at an address of HTTP."
     )
     api_key_file: Path | None = Field(default=None, description="A file that holds that key.")
+    context: str = Field(default="", description="The context that commands ask, as `--context` names one.")
 
 
 class PortalSettings(EnvironmentSettings):

@@ -50,6 +50,25 @@ def test_a_context_says_where_to_ask_and_options_and_variables_go_before_it(
     assert [each["name"] for each in shell("context", "list", "-o", "json").document] == ["home"]
 
 
+def test_an_option_and_a_variable_name_a_context_for_one_command(
+    shell: Shell, looking: ServedFolder, tmp_path: Path
+) -> None:
+    looking.start()
+    shell("context", "set", "away", "--data", str(tmp_path / "away"), "--account", "zeta")
+    shell("context", "set", "home", "--data", str(looking.path), "--account", "acme")
+    listed = looking("accounts", "list").out
+    elsewhere = {"DRIVERLINK_API_URL": "http://127.0.0.1:1"}
+    assert shell("accounts", "list", "--context", "home", **elsewhere).out == listed
+    assert shell("accounts", "list", DRIVERLINK_CONTEXT="home", **elsewhere).out == listed
+    assert f"{tmp_path}/away" in shell("accounts", "list", "--context", "away", DRIVERLINK_CONTEXT="home").err
+    assert f"{tmp_path}/away" in shell("accounts", "list").err
+    ended = shell("accounts", "show", "--context", "home")
+    assert (ended.out, ended.err) == (looking("accounts", "show", "acme").out, "account acme, of the context home\n")
+    assert "there is no context work (those are away, home)" in shell("accounts", "list", "--context", "work").err
+    refused = shell("accounts", "list", "--context", "home", "--data", str(looking.path))
+    assert "give either --context or --data" in " ".join(refused.err.replace("│", "").split())
+
+
 def test_the_account_of_the_context_is_meant_where_none_is_named(shell: Shell, looking: ServedFolder) -> None:
     looking.start()
     shell("context", "set", "home", "--data", str(looking.path))
@@ -57,6 +76,28 @@ def test_the_account_of_the_context_is_meant_where_none_is_named(shell: Shell, l
     shell("context", "set", "home", "--account", "acme")
     assert shell("accounts", "show").out == looking("accounts", "show", "acme").out
     assert shell("accounts", "show", "beta").status == 1
+
+
+def test_commands_that_write_say_which_account_they_take_from_the_context(
+    shell: Shell, looking: ServedFolder, tmp_path: Path
+) -> None:
+    looking.start()
+    shell("context", "set", "home", "--data", str(looking.path), "--account", "acme")
+    ended = shell("accounts", "reconciliation-at", "05:00")
+    assert (ended.status, ended.err) == (0, "account acme, of the context home\n"), ended.err
+    assert "acme" in ended.out
+    named = shell("accounts", "reconciliation-at", "acme", "05:00")
+    assert (named.status, named.out, named.err) == (0, ended.out, "")
+    export = tmp_path / "drivers.csv"
+    export.write_text("Driver ID,First Name,Last Name\n1,Jane,Doe\n", "utf-8")
+    assert "account acme, of the context home" in shell("drivers", "import", str(export), "--dry-run").err
+
+
+def test_an_account_that_is_added_or_removed_is_named(shell: Shell, tmp_path: Path) -> None:
+    shell("context", "set", "home", "--data", str(tmp_path), "--account", "acme")
+    for words in (("remove", "--yes"), ("add", "--master-user", "jane")):
+        ended = shell("accounts", *words)
+        assert (ended.status, "Missing argument 'ACCOUNT'" in " ".join(ended.err.split())) == (2, True), ended.err
 
 
 def test_login_stores_a_key_that_the_api_knows_and_logout_forgets_it(shell: Shell, folder: Path) -> None:
