@@ -19,9 +19,11 @@ _FIELD = "value-"
 
 
 @router.get("")
-async def show_accounts(request: Request, caller: Called, installation: Installed) -> HTMLResponse:
-    """Every account, with its settings."""
-    return page(request, "accounts.html", accounts=await accounts.list_accounts(caller, installation))
+async def show_accounts(request: Request, caller: Called, installation: Installed, after: str = "") -> HTMLResponse:
+    """The accounts, with their settings, page by page."""
+    found = await accounts.list_accounts(caller, installation, after)
+    is_full = len(found) == accounts.MOST_LISTED
+    return page(request, "accounts.html", accounts=found, next=found[-1].account if is_full else "")
 
 
 @router.get("/{account}")
