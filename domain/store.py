@@ -1,7 +1,6 @@
 """What is stored: facts, rows of tables, and the roles of a store and of a stream."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -388,14 +387,6 @@ class Store(Protocol):
         """
         ...
 
-    def together(self) -> AbstractContextManager[None]:
-        """While this lasts, what this thread commits is stored by one transaction at its end, if the store can do that.
-
-        A unit that cannot be stored leaves the others as they are. Raises `StoreFailed` at the end, with nothing
-        stored, when the transaction cannot be.
-        """
-        ...
-
     def position(self, name: str) -> int:
         """How far the stream, or the log's partition, of this name has been consumed; 0 at first."""
         ...
@@ -445,17 +436,9 @@ class Store(Protocol):
         ...
 
     def count(
-        self,
-        row: type[Row],
-        where: Where | None = None,
-        *,
-        by: Sequence[str] = (),
-        without: type[Row] | None = None,
+        self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
     ) -> Mapping[tuple[Value, ...], int]:
-        """How many rows match, for each combination of the columns in `by`; the empty tuple counts all without them.
-
-        Rows that have a counterpart in the table `without`, with the same key, do not match.
-        """
+        """How many rows match, for each combination of the columns in `by`; the empty tuple counts all without them."""
         ...
 
     def least(

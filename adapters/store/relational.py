@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from functools import partial
 from itertools import islice
@@ -111,10 +111,6 @@ class RelationalStore(ABC):
 
         return partial(self._ended, unit, end)
 
-    def together(self) -> AbstractContextManager[None]:
-        """Here each unit has a transaction of its own."""
-        return nullcontext()
-
     def _ended(self, unit: Unit, end: Callable[[], None]) -> bool:
         try:
             end()
@@ -214,16 +210,11 @@ class RelationalStore(ABC):
         return found
 
     def count(
-        self,
-        row: type[Row],
-        where: Where | None = None,
-        *,
-        by: Sequence[str] = (),
-        without: type[Row] | None = None,
+        self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
     ) -> Mapping[tuple[Value, ...], int]:
         """How many rows match, for each combination of the columns in `by`."""
         table = self._table(row)
-        statement = table.count(where or {}, by, without)
+        statement = table.count(where or {}, by)
         found = self._fetch(statement.sql, statement.parameters)
         return {table.to_fields(by, values[:-1]): values[-1] for values in found}
 

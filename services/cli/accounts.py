@@ -24,7 +24,6 @@ from services.cli.client import (
     NamedAccountArgument,
     NoteOption,
     PersonOption,
-    account_pages,
     ask,
     is_confirmed,
 )
@@ -98,7 +97,7 @@ def list_all(
     """
 
     def show() -> None:
-        found = ask(data, lambda services: [each for page in account_pages(services, "/accounts") for each in page])
+        found = ask(data, lambda services: services.get("/accounts"))
         form = Output.JSON if as_json else output
         print_list(found, _COLUMNS, output=form, sort=sort, limit=limit)
         if not found and form is Output.TABLE:

@@ -3,7 +3,7 @@
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from domain.account import Mode
+from domain.account import Mode, Tier
 from domain.identity import PORTAL, Target
 from domain.profile import CREDENTIALS
 from services.api import accounts
@@ -17,13 +17,14 @@ router = new_pages(prefix="/accounts")
 _FIELD = "value-"
 """How the names of the fields begin that hold credentials."""
 
+_PEOPLE = ("tier", "master_user", "account_manager", "note")
+"""The fields of the form about an account's tier and people."""
+
 
 @router.get("")
-async def show_accounts(request: Request, caller: Called, installation: Installed, after: str = "") -> HTMLResponse:
-    """The accounts, with their settings, page by page."""
-    found = await accounts.list_accounts(caller, installation, after)
-    is_full = len(found) == accounts.MOST_LISTED
-    return page(request, "accounts.html", accounts=found, next=found[-1].account if is_full else "")
+async def show_accounts(request: Request, caller: Called, installation: Installed) -> HTMLResponse:
+    """Every account, with its settings."""
+    return page(request, "accounts.html", accounts=await accounts.list_accounts(caller, installation))
 
 
 @router.get("/{account}")
@@ -36,9 +37,20 @@ async def show_settings(request: Request, known: KnownAccount) -> HTMLResponse:
         known=known,
         settings=await accounts.show_account(known),
         modes=[*map(str, Mode)],
+        tiers=[*map(str, Tier)],
         targets=[*map(str, Target)],
         forms={where: CREDENTIALS[where] for where in (PORTAL, *map(str, Target))},
     )
+
+
+@router.post("/{account}/people")
+async def set_people_of_page(
+    form: Form, known: KnownAccount, installation: Installed, caller: Called
+) -> RedirectResponse:
+    """Set the tier, the Master User and the account manager."""
+    body = accounts.SetPeople.model_validate({name: form.get(name, "") for name in _PEOPLE if name in form})
+    await accounts.set_people(known.account, body, caller, installation)
+    return see_other("accounts", known.account, done="people")
 
 
 @router.post("/{account}/mode")

@@ -106,12 +106,13 @@ def _grouped(found: Iterable[issues.Issue]) -> list[tuple[tuple[str, str], list[
 @router.post("/retry")
 async def retry(form: Form, known: KnownAccount, installation: Installed, caller: Called) -> RedirectResponse:
     """Look again at one driver, a group, or all that are set aside."""
+    of_group, of_one = form.get("group", "").partition("/"), form.get("one", "").partition("/")
     body = body_of(
         issues.RequestRetry,
         note=form.get("note"),
-        target=form.get("target"),
-        reason=form.get("reason"),
-        driver=form.get("driver"),
+        target=of_group[0] or of_one[0],
+        reason=of_group[2],
+        driver=of_one[2],
     )
     await issues.retry_parked(body, known, caller, installation)
     return see_other("accounts", known.account, "issues", done="retried")

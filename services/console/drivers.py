@@ -84,7 +84,14 @@ async def show_driver_page(
         where=where,
         places=["portal", "account", *map(str, Target)],
         is_on=known.is_on,
+        situations={each.target: _situation(found, each.target) for each in found.targets},
     )
+
+
+def _situation(driver: driver_details.DriverDetails, target: str) -> str:
+    """In which situation the driver was when it was last decided on; empty if it never was."""
+    rationales = (entry.data.get("rationale", {}) for entry in driver.history if entry.where == target)
+    return next((str(each["situation"]) for each in rationales if each.get("situation")), "")
 
 
 @router.post("/{driver}/retry")

@@ -5,7 +5,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.account import Account, Tier
 from domain.profile import SPECS
-from services.api import status
+from services.api import approvals, status
 from services.api.account_history import show_account_history
 from services.api.accounts import TurnSync, allow_sync, turn_sync
 from services.api.driver_search import list_drivers
@@ -38,6 +38,7 @@ async def show_sync(
         figures=figures,
         last_sync=min(filter(None, done)) if done and all(done) else None,
         drivers=drivers,
+        rekeyed=len((await approvals.list_rekeyings(known, installation)).drivers),
         fields={spec.name: [field_name(field) for field in spec.owned] for spec in SPECS.values()},
         targets=[*map(str, SPECS)],
         after=after,

@@ -8,7 +8,7 @@ answers is certain only once the commit that follows from it has worked; no call
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import fields
 from itertools import product
 from operator import attrgetter
@@ -106,16 +106,6 @@ class CachingStore:
             else:
                 self.forget()
         return is_stored
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Store by one transaction, as far as the store can; everything is forgotten when it is not stored."""
-        try:
-            with self.behind.together():
-                yield
-        except BaseException:
-            self.forget()
-            raise
 
     def begin(self, unit: Unit) -> Commit:
         """Begin to store a unit, and know its rows already; everything is forgotten when it is not stored.
@@ -293,16 +283,9 @@ class CachingStore:
         """For each of these values of a column its first rows."""
         return self.behind.first(row, column, most, order_by=order_by)
 
-    def count(
-        self,
-        row: type[Row],
-        where: Where | None = None,
-        *,
-        by: Sequence[str] = (),
-        without: type[Row] | None = None,
-    ) -> Mapping[Values, int]:
+    def count(self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()) -> Mapping[Values, int]:
         """How many rows match, for each combination of the columns in `by`."""
-        return self.behind.count(row, where, by=by, without=without)
+        return self.behind.count(row, where, by=by)
 
     def least(
         self, row: type[Row], column: str, where: Where | None = None, *, by: Sequence[str]

@@ -62,12 +62,11 @@ def browser() -> Iterator[Browser]:
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with sync_playwright() as playwright:
         # Root, as in containers, cannot use Chromium's own sandbox.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        )
         yield browser
         browser.close()
-
-
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
@@ -80,22 +79,52 @@ def signed_in(browser: Browser, served: Served) -> StorageState:
     return state
 
 
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One page of a browser, in which one address after the other is opened."""
+
+    page: Page
+    address: str
+    complaints: list[str]
+
+    def open(self, path: str) -> Page:
+        """The console's page of this path."""
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size({"width": 1280, "height": 800})
+        self.page.goto(f"{self.address}/console/{path}", wait_until="load")
+        return self.page
+
+    def check(self) -> None:
+        """Raise `AssertionError` for whatever the browser complained of; a page that is not there is no complaint."""
+        complaints = [each for each in self.complaints if "404" not in each]
+        self.complaints.clear()
+        assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def windows(browser: Browser, served: Served, signed_in: StorageState) -> tuple[Window, Window]:
+    """One window for all tests, and one where scripts do not run: a context for each costs more than the pages."""
+
+    def open_window(*, has_scripts: bool) -> Window:
+        context = browser.new_context(storage_state=signed_in, java_script_enabled=has_scripts)
+        window = Window(page=context.new_page(), address=served.console, complaints=[])
+        window.page.on(
+            "console", lambda message: window.complaints.append(message.text) if message.type == "error" else None
+        )
+        window.page.on("pageerror", lambda error: window.complaints.append(str(error)))
+        return window
+
+    return open_window(has_scripts=True), open_window(has_scripts=False)
+
+
 @pytest.fixture
-def opened(browser: Browser, served: Served, signed_in: StorageState) -> Iterator[Open]:
-    """Opens a page of the console; whatever the browser then complains of fails the test."""
-    complaints: list[str] = []
-    contexts = []
+def window(windows: tuple[Window, Window]) -> Iterator[Window]:
+    """Whatever the browser complains of fails the test."""
+    yield windows[0]
+    windows[0].check()
 
-    def open_page(path: str, **options: Any) -> Page:  # noqa: ANN401 - what a context takes
-        context = browser.new_context(storage_state=signed_in, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{served.console}/console/{path}", wait_until="load")
-        return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert [each for each in complaints if "404" not in each] == []
+@pytest.fixture
+def plain(windows: tuple[Window, Window]) -> Window:
+    """Where scripts do not run."""
+    return windows[1]

@@ -1,5 +1,14 @@
 """Every page of the console, by the name of its picture in `docs/pictures/console/`."""
 
+from urllib.parse import urlencode
+
+UNKNOWN_TYPE = {
+    "service": "decider",
+    "type": "DriverUpdated",
+    "reason": "LookupError: the type DriverUpdated has no version 9 here",
+}
+"""A group of dead letters."""
+
 PAGES = {
     "overview": "",
     "sync": "accounts/acme/sync",
@@ -12,6 +21,7 @@ PAGES = {
     "driver-compact": "accounts/acme/drivers/11?view=compact",
     "driver-json": "accounts/acme/drivers/10?view=json",
     "driver-held": "accounts/acme/drivers/15",
+    "driver-long": "accounts/acme/drivers/5",
     "unmanaged": "accounts/acme/drivers?state=unmanaged",
     "plan": "accounts/north/plan",
     "approvals": "accounts/acme/approvals",
@@ -19,7 +29,12 @@ PAGES = {
     "drift": "accounts/acme/drift?target=driveri",
     "history": "accounts/acme/history",
     "events": "events?account=acme&type=CreateDecided",
+    "history-of-settings": "accounts/west/history",
     "accounts": "accounts",
     "settings": "accounts/acme",
+    "webhooks": "accounts/acme/webhooks",
+    "keys": "keys",
+    "dead-letters": f"dead-letters?{urlencode(UNKNOWN_TYPE)}",
+    "dead-letter": "dead-letters/letter?name=decider/portal.driver-changes.v1/0/3",
     "refused": "accounts/acme/drivers/unknown",
 }

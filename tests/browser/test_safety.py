@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, StorageState, expect
 
-from tests.browser.conftest import Open, Served
+from tests.browser.conftest import Served, Window
 from tests.browser.served import NASTY
 
 
@@ -17,8 +17,8 @@ from tests.browser.served import NASTY
         "events?account=west",
     ],
 )
-def test_a_name_with_a_script_in_it_is_shown_as_it_is_written(opened: Open, path: str) -> None:
-    page = opened(path)
+def test_a_name_with_a_script_in_it_is_shown_as_it_is_written(window: Window, path: str) -> None:
+    page = window.open(path)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     expect(page.locator("main")).to_contain_text(
         NASTY if "json" not in path and "events" not in path else "document.title='hurt'"
@@ -27,8 +27,8 @@ def test_a_name_with_a_script_in_it_is_shown_as_it_is_written(opened: Open, path
     assert page.locator("main img, main script").count() == 0
 
 
-def test_a_search_is_shown_as_it_is_written(opened: Open) -> None:
-    page = opened("accounts/west/drivers?find=%3Cscript%3Edocument.title%3D%27hurt%27%3C/script%3E")
+def test_a_search_is_shown_as_it_is_written(window: Window) -> None:
+    page = window.open("accounts/west/drivers?find=%3Cscript%3Edocument.title%3D%27hurt%27%3C/script%3E")
     expect(page.get_by_role("link", name=NASTY)).to_be_visible()
     assert page.title() != "hurt"
 

@@ -91,3 +91,14 @@ async def test_one_dead_letter_is_looked_at_mended_and_dropped(stand: ApiStand, 
     assert wrong.status_code == 400
     assert (await browser.post("dead-letters/dropped", data={"name": name(2)})).status_code == 303
     assert [each.position for each in stand.letters()] == [1]
+
+
+async def test_the_tier_and_the_people_of_an_account_are_set_with_the_reason(
+    stand: ApiStand, browser: httpx.AsyncClient
+) -> None:
+    await stand.set_some_aside()
+    form = {"tier": "pro", "master_user": "june", "account_manager": "", "note": "Jane has left"}
+    assert (await browser.post("accounts/acme/people", data=form)).status_code == 303
+    settings = (await stand.get("/accounts/acme")).json()
+    assert (settings["master_user"], settings["account_manager"]) == ("june", "")
+    assert "“Jane has left”" in seen(await browser.get("accounts/acme/history?kind=setting"))

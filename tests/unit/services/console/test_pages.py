@@ -137,7 +137,7 @@ async def test_a_refusal_is_a_page_with_the_sentence_of_the_api(
 
 async def test_a_form_retries_what_is_set_aside(stand: ApiStand, browser: httpx.AsyncClient) -> None:
     await stand.set_some_aside()
-    sent = await browser.post("accounts/acme/retry", data={"reason": "unkeyed", "note": "asked by phone"})
+    sent = await browser.post("accounts/acme/retry", data={"group": "driveri/unkeyed", "note": "asked by phone"})
     assert (sent.status_code, sent.headers["location"]) == (303, "/console/accounts/acme/issues?done=retried")
     assert "What was set aside is looked at again" in (await browser.get("accounts/acme/issues?done=retried")).text
     shown = seen(await browser.get("accounts/acme/history?kind=request"))
