@@ -16,7 +16,7 @@ NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.ver
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo console test test-long test-browser approve check fix bench bench-scale trace docs up sandbox lock clean
+.PHONY: help demo console test covered tested test-long test-browser approve check fix bench bench-scale trace docs up sandbox lock clean
 
 help: ## Print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,9 +27,15 @@ demo: $(INSTALLED) ## Synchronise a sample fleet with local stand-ins of Driveri
 console: $(INSTALLED) ## Play the demo, keep everything running, and print a link to the console
 	@$(BIN)/driverlink demo --console
 
+# Both at once, because neither keeps the machine busy as it begins.
 test: $(INSTALLED) ## Run every test
+	@$(MAKE) --no-print-directory --jobs 2 covered tested
+
+covered:
 	@$(BIN)/pytest tests/unit/domain -m "not long and not hypothesis" --cov --cov-report=term
-	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+tested:
+	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --workers 4
 
 test-long: $(INSTALLED) ## Run what takes many minutes: storms, many kills, and many examples of each law
 	@$(BIN)/pytest -m "long or hypothesis" --hypothesis-profile many

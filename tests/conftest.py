@@ -12,7 +12,7 @@ pytest.register_assert_rewrite("tests.support")
 
 from tests.support.examples import FEW  # noqa: E402 - its asserts are to be rewritten
 
-pytest_plugins = ["tests.support.approval", "tests.support.servers.fixtures"]
+pytest_plugins = ["tests.support.approval", "tests.support.servers.fixtures", "tests.support.workers"]
 
 settings.load_profile(FEW)
 
