@@ -24,7 +24,7 @@ from services.accounts.handlers import account_of, did_you_mean
 from services.api.installation import Installation
 from services.api.naming import NamedTarget, is_stated, number_named, unknown_driver
 from services.api.routing import Installed, new_router
-from services.api.schema import Malformed, Moment, ResponseBody
+from services.api.schema import LARGEST_INTEGER, Malformed, Moment, ResponseBody
 from services.api.streaming import HEARTBEAT, EventStream, Waiting, Woken
 from services.runtime.context import utc_now
 
@@ -239,11 +239,11 @@ def _before(stream: Stream, moment: datetime | None) -> int:
 def _decoded(cursor: str, streams: Mapping[str, Stream]) -> dict[str, int]:
     try:
         positions = loads(urlsafe_b64decode(cursor.encode()))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadCursor from None
     if not isinstance(positions, dict) or positions.keys() != streams.keys():
         raise BadCursor
-    if not all(type(position) is int and position >= 0 for position in positions.values()):
+    if not all(type(position) is int and 0 <= position <= LARGEST_INTEGER for position in positions.values()):
         raise BadCursor
     return positions
 

@@ -182,6 +182,8 @@ def test_a_span_that_nothing_lies_in_is_empty(streams: Mapping[str, Stream]) -> 
         urlsafe_b64encode(b'{"accounts": 1}').decode(),
         urlsafe_b64encode(b'{"only": -1}').decode(),
         urlsafe_b64encode(b'{"only": true}').decode(),
+        urlsafe_b64encode(b'{"only": 9223372036854775808}').decode(),
+        urlsafe_b64encode(b"[" * 5000).decode(),
         urlsafe_b64encode(b"\xff").decode(),
     ],
 )
