@@ -37,6 +37,7 @@ from services.wiring.settings import (
     EnvironmentSettings,
     FolderSettings,
     KafkaSettings,
+    LimitSettings,
     PortalSettings,
     SignInSettings,
     TargetSettings,
@@ -59,6 +60,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?]) (?=[A-Z`])")
 _SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "Targets, in both shapes": TargetSettings,
     "The Portal's API, in both shapes": PortalSettings,
+    "Limits of the API, in both shapes": LimitSettings,
     "Commands, in both shapes": ApiSettings,
     "Embedded": FolderSettings,
     "Kafka, in the distributed shape": KafkaSettings,

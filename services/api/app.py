@@ -34,19 +34,9 @@ from services.api import (
     webhooks,
 )
 from services.api.description import DescribedApp
-from services.api.installation import Installation
+from services.api.installation import Installation, Limits
 from services.api.routing import GuardedRoute, RequestRates
 from services.console import site
-
-LARGEST_BODY = 64 * 2**20
-"""Bytes of the largest body that is read; the review of a list of 100,000 drivers has a quarter of them."""
-
-_TOO_LARGE = f"a request has at most {LARGEST_BODY // 2**20} MB: send it in parts"
-
-SLOWEST_BODY = 60.0
-"""Seconds within which the whole body of a request has to come."""
-
-_TOO_SLOW = "the body of the request did not come within a minute"
 
 _RESOURCES = (
     health,
@@ -98,18 +88,23 @@ class Edge:
                     headers.setdefault(name, value)
             await send(message)
 
+        limits = scope["app"].state.installation.limits
         stated = Headers(scope=scope).get("content-length", "")
-        if stated.isdecimal() and int(stated) > LARGEST_BODY:
-            refusal = problems.to_response(problems.to_problem(problems.TOO_LARGE, _TOO_LARGE))
+        if stated.isdecimal() and int(stated) > limits.largest_body:
+            refusal = problems.to_response(problems.to_problem(problems.TOO_LARGE, _too_large(limits)))
             await refusal(scope, receive, named)
         else:
-            await self._app(scope, _bounded(receive), named)
+            await self._app(scope, _bounded(receive, limits), named)
 
 
-def _bounded(receive: Receive) -> Receive:
+def _too_large(limits: Limits) -> str:
+    return f"a request has at most {limits.largest_body:,} bytes: send it in parts"
+
+
+def _bounded(receive: Receive, limits: Limits) -> Receive:
     """What receives a request, within bounds; what comes behind its body, as the end of the connection, has none."""
     size, is_whole, clock = 0, False, asyncio.get_running_loop().time
-    deadline = clock() + SLOWEST_BODY
+    deadline = clock() + limits.slowest_body
 
     async def bounded() -> Message:
         nonlocal size, is_whole
@@ -117,11 +112,12 @@ def _bounded(receive: Receive) -> Receive:
             async with asyncio.timeout(None if is_whole else deadline - clock()):
                 message = await receive()
         except TimeoutError:
-            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW) from None
+            words = f"the body of the request did not come within {limits.slowest_body:g} seconds"
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, words) from None
         is_whole = not message.get("more_body", False)
         size += len(message.get("body", b""))
-        if size > LARGEST_BODY:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+        if size > limits.largest_body:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(limits))
         return message
 
     return bounded
@@ -170,7 +166,7 @@ def to_app(installation: Installation) -> FastAPI:
     """The API of this installation; a refused request is answered with problem details."""
     app = new_app()
     app.state.installation = installation
-    app.state.rates = RequestRates()
+    app.state.rates = RequestRates(installation.limits.requests_a_minute)
     app.state.keys_in_hand = set()
     return app
 

@@ -27,6 +27,15 @@ _LOOK_EVERY = 1.0
 """Seconds for which a look at what runs is good."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one caller, and one request, may take: requests in a minute, bytes of a body, seconds until it has come."""
+
+    requests_a_minute: int = 6000
+    largest_body: int = 64 * 2**20
+    slowest_body: float = 60.0
+
+
 class OpenConnections(Protocol):
     """The targets, as far as this process has reached them."""
 
@@ -197,6 +206,7 @@ class Installation:
     partition_of: PartitionOf | None = None
     console: str = ""
     provider: Provider | None = None
+    limits: Limits = Limits()
 
     def service(self, name: str) -> Service:
         """The service of this name."""

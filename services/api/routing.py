@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from time import monotonic
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
@@ -151,24 +151,22 @@ def new_router(tag: str, *, prefix: str = "") -> APIRouter:
     )
 
 
-A_MINUTE: Final = 6000
-"""Requests that one API key, or one person, may make in a minute; far more than programs that wait for answers do."""
-
-_A_SECOND: Final = A_MINUTE / 60
-
-
 class RateExceeded(Exception):
     """A client makes more requests than it may; `retry_after` is in whole seconds."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"more than {A_MINUTE} requests a minute: wait {retry_after} s")
+    def __init__(self, a_minute: int, retry_after: int) -> None:
+        super().__init__(f"more than {a_minute} requests a minute: wait {retry_after} s")
         self.retry_after = retry_after
 
 
 class RequestRates:
-    """What each client has left, in this process; `clock` counts seconds."""
+    """How many of its requests in a minute each client has left, in this process; `clock` counts seconds.
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    As many at once as a minute allows, then as many a second as come free.
+    """
+
+    def __init__(self, a_minute: int, clock: Callable[[], float] = monotonic) -> None:
+        self._a_minute = a_minute
         self._clock = clock
         self._left: dict[str, tuple[float, float]] = {}
 
@@ -177,14 +175,14 @@ class RequestRates:
 
         Raises `RateExceeded`.
         """
-        now = self._clock()
-        left, at = self._left.get(client, (A_MINUTE, now))
-        left = min(A_MINUTE, left + (now - at) * _A_SECOND)
+        now, most, a_second = self._clock(), self._a_minute, self._a_minute / 60
+        left, at = self._left.get(client, (most, now))
+        left = min(most, left + (now - at) * a_second)
         if left < 1:
-            raise RateExceeded(ceil((1 - left) / _A_SECOND))
+            raise RateExceeded(most, ceil((1 - left) / a_second))
         self._left[client] = (left - 1, now)
-        full_in = ceil((A_MINUTE - left + 1) / _A_SECOND)
+        full_in = ceil((most - left + 1) / a_second)
         return {
-            "RateLimit-Policy": f'"requests";q={A_MINUTE};w=60',
+            "RateLimit-Policy": f'"requests";q={most};w=60',
             "RateLimit": f'"requests";r={int(left - 1)};t={full_in}',
         }

@@ -83,7 +83,7 @@ async def _serve_api(settings: DistributedSettings) -> None:
         installation = shape.installation()
         try:
             host, port = bound.getsockname()[:2]
-            async with listening(to_app(installation), bound):
+            async with listening(to_app(installation), bound, slowest_head=settings.api_slowest_head):
                 err.print(f"api runs; commands reach it with DRIVERLINK_API_URL=http://{host}:{port}", markup=False)
                 while not stop.is_set():
                     await asyncio.to_thread(lock.check)

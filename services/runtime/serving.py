@@ -12,8 +12,10 @@ from errno import errorcode
 from threading import Timer
 from typing import Any, Final
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from domain.store import StoreFailed
 
@@ -71,19 +73,82 @@ ENDING: Final = "driverlink.ending"
 """In the scope of a request: an event that is set when responses that would stay open have to end."""
 
 
+SLOWEST_HEAD: Final = 10.0
+"""Seconds in which the head of a request has to come."""
+
+_LINGERING: Final = 1.0
+"""Seconds that a client has to read an answer that came before its request was whole."""
+
+
+class BoundedConnection(H11Protocol):
+    """A connection as uvicorn has it, of which a head has to come in time, and which ends with an early answer.
+
+    uvicorn bounds only the time between two requests: a client that sends its head byte by byte, or goes on with a body
+    that was refused, would keep the connection as long as it likes.
+    """
+
+    slowest_head = SLOWEST_HEAD
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected: its first head has to come."""
+        super().connection_made(transport)
+        self._closing: asyncio.TimerHandle | None = None
+        self._is_refused = False
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Something of a head or a body has come."""
+        if not self._is_refused:
+            super().data_received(data)
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        """A response was sent, perhaps before its request had come whole: there will be no other."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self.loop.call_later(_LINGERING, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Close the connection in time, unless a whole head has come; what waits for another is uvicorn's to close."""
+        if self.conn.their_state is not h11.IDLE:
+            self._unwatch()
+        elif self._closing is None:
+            self._closing = self.loop.call_later(self.slowest_head, self._refuse)
+
+    def _unwatch(self) -> None:
+        if self._closing:
+            self._closing.cancel()
+        self._closing = None
+
+    def _refuse(self) -> None:
+        self._closing = None
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._is_refused = True
+            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            self.transport.write_eof()
+            # To close at once, while more is coming, would take the answer away from who reads it.
+            self.loop.call_later(_LINGERING, self.transport.close)
+
+
 @asynccontextmanager
-async def listening(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
-    """While this lasts, the application answers on this socket."""
+async def listening(app: ASGIApp, bound: socket.socket, *, slowest_head: float = SLOWEST_HEAD) -> AsyncIterator[None]:
+    """While this lasts, the application answers on this socket; heads have to come within so many seconds."""
     ending = asyncio.Event()
 
     async def ended_in_time(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, ENDING: ending}, receive, send)
 
+    bounded = type("BoundedConnection", (BoundedConnection,), {"slowest_head": slowest_head})
     server = _Server(
         uvicorn.Config(
             ended_in_time,
-            # Only h11 bounds the head of a request; at a local socket none but our own user asks.
-            http="httptools" if bound.family is socket.AF_UNIX else "h11",
+            # Only h11 bounds the size of a head; at a local socket none but our own user asks.
+            http="httptools" if bound.family is socket.AF_UNIX else bounded,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -123,7 +123,9 @@ async def serving(
                 async with AsyncExitStack() as listened:
                     await listened.enter_async_context(listening(at_local_socket(app), bound))
                     if console:
-                        await listened.enter_async_context(listening(at_loopback(app), console))
+                        await listened.enter_async_context(
+                            listening(at_loopback(app), console, slowest_head=settings.api_slowest_head)
+                        )
                     yield installation
         finally:
             os.umask(mask)

@@ -24,7 +24,7 @@ from domain.store import FILLED, Row, Store, StoreFailed, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.authentication import Access
-from services.api.installation import Installation, Readers, RunningServices
+from services.api.installation import Installation, Limits, Readers, RunningServices
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
@@ -428,4 +428,9 @@ def to_installation(
         open_portals=lambda: PortalConnections(given.settings, given.credentials),
         polling=polling,
         partition_of=partition_of,
+        limits=Limits(
+            requests_a_minute=given.settings.api_requests_a_minute,
+            largest_body=given.settings.api_largest_body,
+            slowest_body=given.settings.api_slowest_body,
+        ),
     )

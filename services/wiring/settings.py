@@ -233,7 +233,33 @@ class TargetSettings(EnvironmentSettings):
         return self
 
 
-class ServiceSettings(TargetSettings, PortalSettings):
+class LimitSettings(EnvironmentSettings):
+    """What one caller of the API, and one request to it, may take; pushes have bounds of their own."""
+
+    api_requests_a_minute: int = Field(
+        default=6000,
+        ge=60,
+        le=1_000_000,
+        description="Requests in a minute of one person or API key, in each process; one more is refused with 429.",
+    )
+    api_largest_body: int = Field(
+        default=64 * 2**20,
+        ge=2**20,
+        le=2**30,
+        description="Bytes of the largest body; a larger one is refused with 413 and not read.",
+    )
+    api_slowest_body: float = Field(
+        default=60.0, ge=1, le=3600, description="Seconds in which a body has to come; else it is refused with 408."
+    )
+    api_slowest_head: float = Field(
+        default=10.0,
+        ge=1,
+        le=600,
+        description="Seconds in which the head of a request has to come; else its connection is closed.",
+    )
+
+
+class ServiceSettings(TargetSettings, PortalSettings, LimitSettings):
     """What every deployment has to know of the targets and the Portal."""
 
 

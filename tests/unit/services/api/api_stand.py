@@ -20,7 +20,7 @@ from services.accounts.handlers import AccountChange
 from services.api import V1
 from services.api.app import to_app
 from services.api.authentication import CSRF_HEADER, Access, Provider, at_local_socket
-from services.api.installation import RunningServices
+from services.api.installation import Limits, RunningServices
 from services.api.permissions import Grants, Principal
 from services.runtime.service import Service
 from services.wiring.embedded import open_embedded
@@ -100,6 +100,10 @@ class ApiStand:
     def sign_in_by(self, provider: Provider) -> None:
         """Let people sign in with this provider."""
         self.app.state.installation = replace(self._installation, provider=provider)
+
+    def limit_to(self, limits: Limits) -> None:
+        """Let a request take no more than this."""
+        self.app.state.installation = replace(self._installation, limits=limits)
 
     def at_console(self, address: str) -> None:
         """Let browsers reach the API there."""

@@ -7,7 +7,8 @@ import pytest
 
 from domain.store import Unit
 from services.accounts.handlers import AccountRow
-from services.api import API_HEADER, app
+from services.api import API_HEADER
+from services.api.installation import Limits
 from tests.unit.services.api.api_stand import ApiStand, Json
 
 pytestmark = pytest.mark.anyio
@@ -26,10 +27,8 @@ async def in_chunks() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("is_declared", [True, False])
-async def test_a_body_that_is_too_large_is_refused(
-    stand: ApiStand, monkeypatch: pytest.MonkeyPatch, *, is_declared: bool
-) -> None:
-    monkeypatch.setattr(app, "LARGEST_BODY", 1000)
+async def test_a_body_that_is_too_large_is_refused(stand: ApiStand, *, is_declared: bool) -> None:
+    stand.limit_to(Limits(largest_body=1000))
     answer = await stand.send("/accounts", b" " * 2000 if is_declared else in_chunks())
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems#too-large")
     assert (await stand.send("/accounts", b" " * 1000)).status_code == 400

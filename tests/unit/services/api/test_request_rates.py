@@ -3,7 +3,6 @@
 import pytest
 
 from domain.account import Role
-from services.api import routing
 from services.api.permissions import EVERYWHERE
 from services.api.routing import RequestRates
 from tests.unit.services.api.api_stand import ApiStand
@@ -21,11 +20,9 @@ class Seconds:
         return self.now
 
 
-async def test_a_key_that_asks_too_often_waits_and_no_other(stand: ApiStand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing, "A_MINUTE", 2)
-    monkeypatch.setattr(routing, "_A_SECOND", 2 / 60)
+async def test_a_key_that_asks_too_often_waits_and_no_other(stand: ApiStand) -> None:
     clock = Seconds()
-    stand.app.state.rates = RequestRates(clock)
+    stand.app.state.rates = RequestRates(2, clock)
     viewer = {"Authorization": f"Bearer {stand.key({EVERYWHERE: frozenset({Role.VIEWER})})}"}
     answers = [await stand.outside("GET", "/v1/accounts", headers=viewer) for _ in range(3)]
     assert [each.status_code for each in answers] == [200, 200, 429]
@@ -40,7 +37,7 @@ async def test_a_key_that_asks_too_often_waits_and_no_other(stand: ApiStand, mon
 
 async def test_each_client_has_its_own_rate_and_never_saves_more_than_a_minutes() -> None:
     clock = Seconds()
-    rates = RequestRates(clock)
+    rates = RequestRates(6000, clock)
     first = rates.take("key:one")["RateLimit"]
     rates.take("key:one")
     assert rates.take("key:two")["RateLimit"] == first

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from domain.account import Role
-from services.api import app, authentication
+from services.api import authentication
 from services.api.authentication import CSRF_FIELD, CSRF_HEADER, at_loopback
+from services.api.installation import Limits
 from services.api.permissions import EVERYWHERE, THE_OPERATOR
 from services.api.sign_in import own_path
 from tests.unit.services.api.api_stand import ApiStand
@@ -164,8 +165,8 @@ async def test_no_page_can_be_framed_or_guessed_at_by_others(
     assert (headers["referrer-policy"], headers["cache-control"]) == ("no-referrer", "no-store")
 
 
-async def test_a_body_that_comes_too_slowly_is_refused(stand: ApiStand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "SLOWEST_BODY", 0.05)
+async def test_a_body_that_comes_too_slowly_is_refused(stand: ApiStand) -> None:
+    stand.limit_to(Limits(slowest_body=0.05))
 
     async def dribbled() -> AsyncIterator[bytes]:
         yield b"{"

@@ -1,0 +1,94 @@
+"""Clients that send byte by byte, and everybody else meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from services.runtime.serving import listening, tcp_socket
+
+pytestmark = pytest.mark.anyio
+
+HEAD = b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 10_000
+WHOLE = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+SLOWEST = 0.3
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    """As the API does: a body that is refused is not read any further."""
+    request = Request(scope, receive)
+    status = 413 if request.method == "POST" else 200
+    await PlainTextResponse("", status)(scope, receive, send)
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    with tcp_socket("127.0.0.1", 0) as bound:
+        async with listening(answer, bound, slowest_head=SLOWEST):
+            yield bound.getsockname()[1]
+
+
+async def dribbled(port: int, begin: bytes, rest: bytes) -> tuple[bytes, int]:
+    """What is answered to somebody who sends the rest byte by byte until they are cut off, and how much they sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(begin)
+    sent, bytes_left = 0, iter(rest)
+    ended = asyncio.ensure_future(reader.read())
+    while not ended.done():
+        writer.write(bytes([next(bytes_left)]))
+        sent += 1
+        await asyncio.wait([ended], timeout=0.02)
+    writer.close()
+    return await ended, sent
+
+
+async def asked(port: int) -> bytes:
+    """The first line of the answer to a whole request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(WHOLE)
+    line = await reader.readline()
+    writer.close()
+    return line
+
+
+@pytest.mark.parametrize("begin", [b"", WHOLE], ids=["first head", "second head"])
+async def test_a_head_that_comes_byte_by_byte_is_cut_off_and_nobody_else_waits(port: int, begin: bytes) -> None:
+    async with asyncio.timeout(10):
+        slow = asyncio.ensure_future(dribbled(port, begin, HEAD))
+        while not slow.done():
+            assert await asked(port) == b"HTTP/1.1 200 OK\r\n"
+        came, sent = await slow
+    assert came.rpartition(b"HTTP/1.1 ")[2].startswith(b"408 ")
+    assert sent < len(HEAD)
+
+
+async def test_a_connection_on_which_nothing_comes_is_closed(port: int) -> None:
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+
+
+async def test_a_body_that_goes_on_after_its_answer_is_cut_off(port: int) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
+    async with asyncio.timeout(10):
+        came, sent = await dribbled(port, head, b" " * 1_000_000)
+    assert came.startswith(b"HTTP/1.1 413 ")
+    assert sent < 1_000_000
+
+
+async def test_a_head_that_comes_in_time_keeps_its_connection(port: int) -> None:
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            for at in range(len(WHOLE)):
+                writer.write(WHOLE[at : at + 1])
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SLOWEST / 2):
+                    await asyncio.Event().wait()
+        writer.close()
