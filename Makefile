@@ -52,6 +52,7 @@ check: $(INSTALLED) ## Check format, lint, words, types, import contracts, gener
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
+	@! git grep -nP '(?<!here )\b(is|are) no (?!longer|more\b)' -- '*.py' '*.md' '*.html' ':!CHANGELOG.md' ':!tests/golden' || { echo 'say "is not a", or "there is no"' >&2; exit 1; }
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/sandbox/make_sample.py --check

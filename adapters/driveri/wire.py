@@ -297,7 +297,7 @@ class StatusCodes:
 def to_status_codes(rows: Iterable[StatusRow], access: DriveriAccess) -> StatusCodes:
     """The codes of the two configured words.
 
-    Raises `TargetFailed` when this tenant has no such word, with those that it has.
+    Raises `TargetFailed` when this tenant does not have the word, with those that it has.
     """
     codes = {clean(row.description, LONGEST_ID): row.status for row in rows if row.description}
     return StatusCodes(active=_code(access.active_status, codes), deleted=_code(access.deleted_status, codes))

@@ -22,7 +22,7 @@ _DAY = timedelta(days=1)
 
 
 def driveri_seed(people: People, chance: random.Random, drivers: Sequence[PortalDriver]) -> Row:
-    """The Driveri sandbox's seed: one tenant with an API key that is no secret."""
+    """The Driveri sandbox's seed: one tenant with an API key that is not a secret."""
     rows = [*_known(chance, drivers), *_strays(people, chance)]
     chance.shuffle(rows)
     tenant = {

@@ -28,7 +28,7 @@ _INTEGRATIONS = ("generic_tms", "generic_maintenance_system")
 
 
 def motive_seed(people: People, chance: random.Random, drivers: Sequence[PortalDriver]) -> dict[str, object]:
-    """The Motive sandbox's seed: one company with an API key that is no secret, and what other companies hold."""
+    """The Motive sandbox's seed: one company with an API key that is not a secret, and what other companies hold."""
     users = Users(people, chance)
     plain = _findable(drivers)
     chance.shuffle(plain)
@@ -80,7 +80,7 @@ class Users:
         return [self._newcomer("driver", driver_company_id=f"T-{place:03}") for place in range(1, number + 1)]
 
     def office(self, known: User, unknown: PortalDriver) -> list[User]:
-        """Users who are no drivers, two of them under the RefID of a driver: one that is in Motive, one that is not."""
+        """Users who are not drivers, two of them under the RefID of a driver: one who is in Motive, one who is not."""
         alike = [
             self._newcomer("fleet_user", driver_company_id=known["driver_company_id"]),
             self._newcomer("fleet_user", driver_company_id=unknown.ref_id),

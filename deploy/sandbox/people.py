@@ -50,7 +50,7 @@ class People:
         return self._chance.choice(self._first_names), self._chance.choice(self._last_names)
 
     def email(self, first: str, last: str) -> str:
-        """An address below a domain that nobody can have."""
+        """An address below a domain that no person can have."""
         [domain] = self._chance.choices(_DOMAINS, (85, 10, 5))
         stem = f"{plain(first)}.{plain(last)}".strip(".") or "driver"
         return self._addresses(stem, f"@{domain}")

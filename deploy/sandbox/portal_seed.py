@@ -10,7 +10,7 @@ _USER = {"username": "sample-user", "app_token": "sample-app-token"}
 
 
 def portal_seed(drivers: Sequence[PortalDriver]) -> dict[str, object]:
-    """The Portal sandbox's seed: the fleet's account, with a user whose token is no secret."""
+    """The Portal sandbox's seed: the fleet's account, with a user whose token is not a secret."""
     return {"accounts": [{"account": "sample-fleet", "users": [_USER], "drivers": [_driver(each) for each in drivers]}]}
 
 

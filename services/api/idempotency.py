@@ -59,7 +59,7 @@ class KeyOutstanding(Exception):
 class IdempotencyKey:
     """The key of a request: what is stored of its caller, itself and what it asks, and what encrypts the answer.
 
-    An answer may have a secret, or names of people: without the key, which is not stored, nobody can read it.
+    An answer may have a secret, or names of people: without the key, which is not stored, it cannot be read.
     """
 
     caller: str

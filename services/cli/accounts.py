@@ -24,6 +24,7 @@ from services.cli.client import (
     NamedAccountArgument,
     NoteOption,
     PersonOption,
+    Services,
     ask,
     is_confirmed,
 )
@@ -325,7 +326,8 @@ def connect(
 def check(
     account: AccountArgument,
     target: Annotated[
-        list[ConnectedTo] | None, typer.Argument(help="The Portal, or targets; by default the targets.")
+        list[ConnectedTo] | None,
+        typer.Argument(help="The Portal, or targets; by default the targets whose mode is not off."),
     ] = None,
     data: DataOption = None,
     *,
@@ -339,9 +341,14 @@ def check(
         driverlink accounts check acme
         driverlink accounts check acme portal motive
     """
-    asked = [str(each) for each in target or Target]
-    path = f"/accounts/{account}/credentials/checked"
-    found = ask(data, lambda services: [services.post(path, {"target": each}) for each in asked])
+
+    def checked(services: Services) -> list[Json]:
+        modes = {} if target else services.get(f"/accounts/{account}")["modes"]
+        synced = [each for each in Target if modes.get(each, Mode.OFF) != Mode.OFF]
+        path = f"/accounts/{account}/credentials/checked"
+        return [services.post(path, {"target": each}) for each in target or synced or Target]
+
+    found = ask(data, checked)
     if as_json:
         print_json(found)
     else:

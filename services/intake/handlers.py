@@ -307,7 +307,7 @@ class ChangesRefused(Exception):
 
 
 class UnknownDriver(Exception):
-    """The Portal has no such driver, as far as intake knows."""
+    """The Portal does not have this driver, as far as intake knows."""
 
 
 class Intake:

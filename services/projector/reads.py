@@ -1,6 +1,6 @@
 """Reads of single drivers: because a person asked for one, or because its target hinted that it has changed.
 
-What differs from what was known is reported. A hint is no more than that: a false one would cause one read.
+What differs from what was known is reported. A hint alone is not believed: a false one would cause one read.
 """
 
 from collections.abc import Collection, Sequence

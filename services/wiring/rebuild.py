@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The first row in which the kept and the rebuilt read model differ; `column` is empty when one has no such row."""
+    """The first row in which the kept and the rebuilt read model differ; `column` is empty when one lacks the row."""
 
     service: str
     table: str

@@ -75,7 +75,7 @@ class StandIn:
         if place == ("GET", "noted"):
             moments, self._moments = self._moments, {target: [] for target in Target}
             answer = {"calls": self._calls, "moments": moments}
-        return (200, answer) if answer else (501, {"error_message": "the stand-in has no such call"})
+        return (200, answer) if answer else (501, {"error_message": "the stand-in does not have this call"})
 
     def _driveri(self, place: tuple[str, ...], query: Mapping[str, str], body: Json, at: float) -> Json | None:
         match place:

@@ -27,7 +27,7 @@ DOWN = Unavailable(reason=Reason.DOWN, detail="no connection")
 NO_ANSWER = Unavailable(reason=Reason.NO_ANSWER, detail="sent, but no answer came")
 LIMITED = Unavailable(reason=Reason.LIMITED, detail="answered 429", retry_after=60.0)
 CREDENTIALS = Rejected(reason=Reason.CREDENTIALS, detail="answered 401")
-NOT_EFFECTIVE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but nobody is there")
+NOT_EFFECTIVE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but the driver is not there")
 INVALID = Rejected(reason=Reason.INVALID, detail="answered 400")
 
 Fault = tuple[Moment, CallFailure]

@@ -38,7 +38,7 @@ def decider(store: OwnedCachingStore) -> Decider:
 
 
 def stated(edition: int) -> list[tuple[int, Event]]:
-    """What the Portal states of the driver, at a position that is no other's."""
+    """What the Portal states of the driver, at a position of its own."""
     return [(edition, event) for event in _FLEET.changes(edition)]
 
 

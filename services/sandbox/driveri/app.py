@@ -174,7 +174,7 @@ class _Tokens:
             if token.token_id == wanted:
                 self._state.keys.revoke(token)
                 return JSONResponse(message("revoked"))
-        raise Refused(404, "TOKEN_NOT_FOUND", "this key has no such token")
+        raise Refused(404, "TOKEN_NOT_FOUND", "this key does not have that token")
 
     def _client(self, request: Request, scope: str) -> Client:
         client = authorized_client(request, self._state)

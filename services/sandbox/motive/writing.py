@@ -126,7 +126,7 @@ def _with_attributes(
 ) -> tuple[ExternalId, ...]:
     edits = {stated.id: stated for stated in attributes if stated.id is not None}
     if not edits.keys() <= {record.id for record in before}:
-        raise invalid("external_ids_attributes: this user has no such record")
+        raise invalid("external_ids_attributes: this user does not have that record")
     is_merged = company.assumptions.external_ids_attributes == "merge"
     kept = (_edited(record, edits) for record in before if is_merged or record.id in edits)
     added = (_added(state, stated) for stated in attributes if stated.id is None)

@@ -130,8 +130,8 @@ async def test_a_miss_is_a_miss_whatever_its_status(status: int) -> None:
 
 async def test_update_that_is_refused_says_why() -> None:
     vendor = company()
-    vendor.on(EDIT, answer(400, {"error_message": "jane@fleet.test is no address"}))
-    expected = Rejected(reason=Reason.INVALID, detail="answered 400: <email> is no address")
+    vendor.on(EDIT, answer(400, {"error_message": "jane@fleet.test is not an address"}))
+    expected = Rejected(reason=Reason.INVALID, detail="answered 400: <email> is not an address")
     assert await drivers(vendor).update(KEY, JANE, ["email"]) == expected
 
 

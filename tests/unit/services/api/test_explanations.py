@@ -286,7 +286,7 @@ def in_a_list_again(fleet: Fleet) -> None:
 
 @about("99")
 def unknown_driver(fleet: Fleet) -> None:
-    """The Portal has no such driver."""
+    """The Portal does not have this driver."""
     fleet.start("1")
 
 

@@ -111,6 +111,9 @@ def test_credentials_are_checked_by_a_call_that_only_reads(
     twins[Target.MOTIVE].probe = probe  # type: ignore[method-assign]
     ended = driverlink("accounts", "check", "acme", "motive")
     assert (ended.status, "fails: credentials  the key is not known" in ended.out) == (1, True)
+    driverlink("accounts", "mode", "acme", "motive", "off")
+    ended = driverlink("accounts", "check", "acme", "--json")
+    assert (ended.status, [each["target"] for each in ended.document]) == (0, ["driveri"])
 
 
 def test_a_check_without_credentials_says_how_to_connect(driverlink: ServedFolder) -> None:

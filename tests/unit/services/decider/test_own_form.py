@@ -100,7 +100,7 @@ def test_no_field_is_at_odds_where_our_own_value_was_not_seen_in_between(fleet: 
     fleet.add()
     fleet.state("p1", _stated())
     fleet.run()
-    twin.blind = Unavailable(reason=Reason.DOWN, detail="nobody can be looked up")
+    twin.blind = Unavailable(reason=Reason.DOWN, detail="no driver can be looked up")
     fleet.state("p1", _stated(last_name="de BEER jr"))
     fleet.run()
     _reconciliation(fleet, 3)

@@ -27,7 +27,7 @@ from tests.unit.services.projector.sayings import JANE, answered, effects, repor
 
 DOWN = Unavailable(reason=Reason.DOWN, detail="the target is down")
 NO_ANSWER = Unavailable(reason=Reason.NO_ANSWER, detail="no answer in time")
-NOT_EFFECTIVE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but nobody is there")
+NOT_EFFECTIVE = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but the driver is not there")
 LIMITED = Unavailable(reason=Reason.LIMITED, detail="answered 429")
 D1 = ObservedDriver(key=Key("D1"), active=True, profile={"first_name": "Jan", "last_name": "Doe"})
 NOTHING = {"started": 0, "due": 0, "open": 1}

@@ -17,7 +17,7 @@ from tests.support.target_twin import TargetTwin
 from tests.unit.services.projector.sayings import answered, reported, say, waiting
 
 DRIVERI = Target.DRIVERI
-NOT_SHOWN = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but nobody is there")
+NOT_SHOWN = Rejected(reason=Reason.NOT_EFFECTIVE, detail="answered 201, but the driver is not there")
 
 
 class LateTwin(TargetTwin):
