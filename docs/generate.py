@@ -215,7 +215,7 @@ def _permissions() -> Iterator[str]:
     yield ""
     routes = [route for route in new_app().routes if isinstance(route, GuardedRoute)]
     rows = (
-        (f"`{min(route.methods or ())} {route.path}`", *_takes(PERMISSIONS[route.name]))
+        (f"`{min(route.methods or ())} {route.path_format}`", *_takes(PERMISSIONS[route.name]))
         for route in sorted(routes, key=lambda route: route.path)
     )
     yield from _table(("route", "roles", "where"), rows)

@@ -194,5 +194,10 @@ def hinted(body: bytes) -> Iterator[Key]:
             within = each.get("user")
             user = within if isinstance(within, dict) else each
             key = text_of(user.get("id")) or ""
-            if user.get("role", "driver") == "driver" and key.isdecimal() and len(key) <= _LONGEST_KEY:
+            if (
+                user.get("role", "driver") == "driver"
+                and key.isascii()
+                and key.isdecimal()
+                and len(key) <= _LONGEST_KEY
+            ):
                 yield Key(key)

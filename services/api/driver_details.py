@@ -240,7 +240,7 @@ def details(
     return describe(history, decider=decider, projectors=projectors, down=down)
 
 
-@router.get("/{driver}")
+@router.get("/{driver:path}")
 async def show_driver(driver: str, known: KnownAccount, installation: Installed) -> DriverDetails:
     """Show one driver whole, by the Portal's id."""
     readers = installation.readers

@@ -60,7 +60,7 @@ async def show_drivers(
     )
 
 
-@router.get("/{driver}")
+@router.get("/{driver:path}")
 async def show_driver_page(
     request: Request,
     driver: str,
@@ -94,7 +94,7 @@ def _situation(driver: driver_details.DriverDetails, target: str) -> str:
     return next((str(each["situation"]) for each in rationales if each.get("situation")), "")
 
 
-@router.post("/{driver}/retry")
+@router.post("/{driver:path}/retry")
 async def retry_driver(
     driver: str, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> RedirectResponse:
@@ -104,7 +104,7 @@ async def retry_driver(
     return see_other("accounts", known.account, "drivers", driver, done="retried")
 
 
-@router.post("/{driver}/reconcile")
+@router.post("/{driver:path}/reconcile")
 async def reconcile_driver(
     driver: str, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> RedirectResponse:

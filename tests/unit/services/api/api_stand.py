@@ -198,7 +198,7 @@ class ApiStand:
 
 def to_path(route: APIRoute, account: str) -> str:
     """A path of this route."""
-    return route.path.format(account=account, driver="1", key_id="none", sender="portal")
+    return route.path_format.format(account=account, driver="1", key_id="none", sender="portal")
 
 
 def _to_url(path: str) -> str:

@@ -67,6 +67,7 @@ async def test_a_webhook_of_either_version_hints_at_its_users(stand: ApiStand, d
         json.dumps({**V2, "id": None}).encode(),
         json.dumps({**V2, "id": "../17"}).encode(),
         json.dumps({**V2, "id": "1" * 30}).encode(),
+        json.dumps({**V2, "id": "\u0661\u0667"}).encode(),
         json.dumps({**V1, "user": []}).encode(),
     ],
 )

@@ -199,3 +199,20 @@ def test_what_is_taken_from_others_is_as_they_published_it(name: str, digest: st
 def test_axe_is_as_it_was_published() -> None:
     axe = Path(__file__).parents[4] / "tests/browser/vendored/axe.min.js"
     assert sha256(axe.read_bytes()).hexdigest() == AXE
+
+
+async def test_a_driver_whose_id_has_a_slash_has_a_page_and_can_be_retried(
+    stand: ApiStand, browser: httpx.AsyncClient
+) -> None:
+    await stand.set_some_aside()
+    profile = {"first_name": "Ann", "last_name": "Slash", "email": "a@fleet.test"}
+    made = await stand.post("/accounts/acme/drivers", {"action": "create", "driver": "12/3?#4", "profile": profile})
+    assert made.is_success
+    while stand.step():
+        pass
+    path = "accounts/acme/drivers/12%2F3%3F%234"
+    assert f'href="/console/{path}"' in (await browser.get("accounts/acme/drivers?find=slash")).text
+    assert "Ann Slash" in (await browser.get(path)).text
+    retried = await browser.post(f"{path}/retry", data={"target": "driveri"})
+    assert (retried.status_code, retried.headers["location"]) == (303, f"/console/{path}?done=retried")
+    assert (await stand.get("/accounts/acme/drivers/12%2F3%3F%234")).json()["driver"] == "12/3?#4"
