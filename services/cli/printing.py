@@ -5,6 +5,7 @@ that is not UTF-8 shows an escape in place of a character that it does not have.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -78,9 +79,20 @@ def print_json_pages(pages: Iterable[Sequence[Any]]) -> None:
 
 
 def to_json(answer: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - JSON
-    """The same as text: with escapes where the output is not UTF-8, or a text holds half of a character."""
+    """The same as text: with escapes where the output is not UTF-8, or a text holds half of a character.
+
+    Characters that a terminal would act upon, or not show, have escapes too.
+    """
     text = json.dumps(answer, ensure_ascii=not _is_unicode(out), indent=indent)
-    return text if is_storable(text) else json.dumps(answer, indent=indent)
+    return _UNSAFE.sub(_escaped, text) if is_storable(text) else json.dumps(answer, indent=indent)
+
+
+_UNSAFE = re.compile(r"[^\n -~]")
+"""What may be a character that a terminal would act upon; in JSON it only stands within texts."""
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:

@@ -10,7 +10,7 @@ from services.api import accounts
 from services.api.explanation_text import named
 from services.api.routing import Called, Installed, KnownAccount
 from services.console.rendering import page, see_other
-from services.console.routing import Form, body_of, new_pages
+from services.console.routing import Form, body_of, body_with_blanks, new_pages
 
 router = new_pages(prefix="/accounts")
 
@@ -48,7 +48,7 @@ async def set_people_of_page(
     form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> RedirectResponse:
     """Set the tier, the Master User and the account manager."""
-    body = accounts.SetPeople.model_validate({name: form.get(name, "") for name in _PEOPLE if name in form})
+    body = body_with_blanks(accounts.SetPeople, {name: form.get(name, "") for name in _PEOPLE if name in form})
     await accounts.set_people(known.account, body, caller, installation)
     return see_other("accounts", known.account, done="people")
 
@@ -66,7 +66,7 @@ async def set_account_mode(
 @router.post("/{account}/reconciliation-time")
 async def set_time(form: Form, known: KnownAccount, installation: Installed, caller: Called) -> RedirectResponse:
     """Set when daily reconciliations begin."""
-    body = accounts.SetReconciliationTime.model_validate({"reconcile_at": form.get("reconcile_at", "")})
+    body = body_with_blanks(accounts.SetReconciliationTime, {"reconcile_at": form.get("reconcile_at", "")})
     await accounts.set_reconciliation_time(known.account, body, caller, installation)
     return see_other("accounts", known.account, done="time")
 

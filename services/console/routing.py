@@ -50,9 +50,14 @@ B = TypeVar("B", bound=RequestBody)
 
 
 def body_of(kind: type[B], **fields: object) -> B:
-    """These fields as the body of a request. Raises `Malformed`."""
+    """These fields as the body of a request, apart from blank ones. Raises `Malformed`."""
+    return body_with_blanks(kind, {name: value for name, value in fields.items() if value not in ("", None)})
+
+
+def body_with_blanks(kind: type[B], fields: Mapping[str, object]) -> B:
+    """Just these fields as the body of a request. Raises `Malformed`."""
     try:
-        return kind.model_validate({name: value for name, value in fields.items() if value not in ("", None)})
+        return kind.model_validate(fields)
     except ValidationError as wrong:
         raise Malformed(in_one_line(field_errors(wrong.errors()))) from None
 

@@ -1,8 +1,10 @@
+import json
+
 import pytest
 from rich.console import Console
 
 from services.cli import printing
-from services.cli.printing import moment, print_table
+from services.cli.printing import moment, print_table, to_json
 
 COLUMNS = ("account", "in sync", "taken elsewhere")
 ROWS = [("acme", 7, None), ("north", 12, "[x]")]
@@ -70,3 +72,13 @@ def test_a_title_may_begin_with_a_blank_line_and_shows_what_a_terminal_would_act
 ) -> None:
     print_table(COLUMNS, ROWS[:1], title="\nHeld\x1b[31m")
     assert lines(capsys)[:3] == ["", "Held\\x1b[31m", "account  in sync  taken elsewhere"]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_has_an_escape_for_what_a_terminal_would_act_upon(indent: int | None) -> None:
+    """A dead letter shows whatever was in its record."""
+    shown = {"body": "\x9b31m \u202e \U000e0041 \x7f", "name": "Zo\u00eb \U0001f600"}
+    text = to_json(shown, indent=indent)
+    assert json.loads(text) == shown
+    assert all(each.isprintable() for each in text.splitlines())
+    assert "Zo\u00eb \U0001f600" in text

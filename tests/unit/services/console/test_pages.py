@@ -216,3 +216,15 @@ async def test_a_driver_whose_id_has_a_slash_has_a_page_and_can_be_retried(
     retried = await browser.post(f"{path}/retry", data={"target": "driveri"})
     assert (retried.status_code, retried.headers["location"]) == (303, f"/console/{path}?done=retried")
     assert (await stand.get("/accounts/acme/drivers/12%2F3%3F%234")).json()["driver"] == "12/3?#4"
+
+
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [("people", {"tier": "gold"}), ("people", {"master_user": ""}), ("reconciliation-time", {"reconcile_at": "noon"})],
+)
+async def test_a_field_of_settings_that_is_wrong_is_named(
+    stand: ApiStand, browser: httpx.AsyncClient, form: str, fields: dict[str, str]
+) -> None:
+    await stand.set_some_aside()
+    answer = await browser.post(f"accounts/acme/{form}", data=fields)
+    assert (answer.status_code, min(fields).replace("_", " ") in answer.text) == (400, True)
