@@ -89,12 +89,21 @@ def _ago(at: datetime | str | None) -> Markup:
         return Markup('<span class="dim">never</span>')
     at = datetime.fromisoformat(at) if isinstance(at, str) else at
     seconds = (at - utc_now()).total_seconds()
-    words = _duration(abs(seconds))
-    words = f"in {words}" if seconds > 0 else f"{words} ago"
+    words = f"in {_countdown(seconds)}" if seconds > 0 else f"{_duration(-seconds)} ago"
     moment = at.astimezone(UTC)
     return Markup('<time datetime="{}" title="{} UTC" data-relative>{}</time>').format(
         moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S}", words
     )
+
+
+def _countdown(seconds: float) -> str:
+    """How long it is until then, to the second within the last hour."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest:02} s" if 1 <= minutes < _HOUR else _duration(seconds)
+
+
+_HOUR = 60
+"""Minutes."""
 
 
 def _duration(seconds: float) -> str:

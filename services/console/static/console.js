@@ -8,6 +8,9 @@
     const size = Math.abs(seconds);
     const unit = UNITS.find(([least]) => size >= least);
     const number = unit ? Math.floor(size / unit[0]) : Math.floor(size);
+    if (seconds >= 60 && seconds < 3600) {
+      return `in ${Math.floor(seconds / 60)} min ${String(Math.floor(seconds) % 60).padStart(2, "0")} s`;
+    }
     const length = unit ? `${number} ${unit[1]}${number === 1 ? "" : "s"}` : `${number} s`;
     return seconds > 0 ? `in ${length}` : `${length} ago`;
   }
