@@ -93,7 +93,9 @@ def are_clean(texts: Collection[str]) -> bool:
     return (
         joined.isascii()
         and joined.isprintable()
-        and not any(blanks in joined for blanks in ("  ", " |", "| "))
+        and "  " not in joined
+        and " |" not in joined
+        and "| " not in joined
         and joined == joined.strip()
         and max(map(len, texts), default=0) <= _SHORTEST
     )

@@ -329,6 +329,8 @@ async def _reading(
             asked.append(query)
             if is_ahead:
                 coming = asyncio.ensure_future(paging(query))
+                # The request goes out now, and not only when these rows have been looked at.
+                await asyncio.sleep(0)
             yield rows
             if not is_ahead:
                 coming = asyncio.ensure_future(paging(query))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import partial
 from hashlib import blake2b
-from json import JSONEncoder
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, ClassVar, Final, TypeVar, assert_never
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
@@ -282,8 +282,6 @@ class BreakerRow(Row):
         return BreakerState.HALF_OPEN if self.probe_at else BreakerState.CLOSED
 
 
-_to_json = JSONEncoder(sort_keys=True, check_circular=False).encode
-
 R = TypeVar("R", bound=RosterRow)
 
 DriverReport = CallAnswered | ObservedDriverSeen | ObservedDriverGone
@@ -347,7 +345,10 @@ def shown_after(known: R, report: DriverReport) -> R:
 
 def fingerprint(key: str, profile: Profile, *, active: bool) -> str:
     """What stands for a target driver that is shown like this, and for no other."""
-    return blake2b(_to_json([key, active, dict(profile)]).encode(), digest_size=16).hexdigest()
+    # By hand it is made in half of the time; a scan makes one of every driver.
+    fields = ", ".join([f"{_quoted(field)}: {_quoted(profile[field])}" for field in sorted(profile)])
+    shown = f"[{_quoted(key)}, {'true' if active else 'false'}, {{{fields}}}]"
+    return blake2b(shown.encode(), digest_size=16).hexdigest()
 
 
 def unscanned(account: str) -> ScanRow:

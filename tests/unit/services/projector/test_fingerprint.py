@@ -1,4 +1,6 @@
+import json
 from collections.abc import Mapping
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given
@@ -22,6 +24,13 @@ def of(driver: Driver) -> str:
 @given(drivers, drivers)
 def test_only_who_is_shown_the_same_has_the_same_fingerprint(one: Driver, other: Driver) -> None:
     assert (of(one) == of(other)) is (one == other)
+
+
+@given(drivers)
+def test_it_is_that_of_the_json_text_with_which_rows_are_stored(driver: Driver) -> None:
+    key, profile, active = driver
+    text = json.dumps([key, active, profile], sort_keys=True)
+    assert of(driver) == blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def test_no_character_of_a_text_is_taken_for_the_end_of_it() -> None:
