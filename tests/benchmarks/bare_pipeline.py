@@ -14,7 +14,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
@@ -45,6 +45,14 @@ _SAFETY = 1.0
 
 _PATIENCE = 60.0
 """Seconds that a request may wait for a connection, and for its answer."""
+
+_CALLS = 32
+"""Calls that are made at once, each by a client of its own.
+
+A client with many connections looks at all of them for each request, and a request costs the more the more wait.
+"""
+
+_ONE = httpx.Limits(max_connections=1)
 
 _ROLES = ("intake", "decider", *Target)
 _WHY = "x" * 200
@@ -210,14 +218,23 @@ async def _decide(settings: Settings, log: Log, ready: Callable[[], None]) -> No
 
 
 async def _project(settings: Settings, log: Log, target: Target, ready: Callable[[], None]) -> None:
-    turn = asyncio.Lock()
-    async with (
-        httpx.AsyncClient(base_url=settings.targets, timeout=_PATIENCE) as client,
-        asyncio.TaskGroup() as calling,
-    ):
+    turn, certificates = asyncio.Lock(), httpx.create_ssl_context()
+    async with AsyncExitStack() as stack:
+        clients = asyncio.LifoQueue[httpx.AsyncClient]()
+        for _ in range(_CALLS):
+            client = httpx.AsyncClient(base_url=settings.targets, timeout=_PATIENCE, limits=_ONE, verify=certificates)
+            clients.put_nowait(await stack.enter_async_context(client))
+        calling = await stack.enter_async_context(asyncio.TaskGroup())
+
+        async def put(decision: Json) -> None:
+            client = await clients.get()
+            try:
+                await _put(client, target, decision)
+            finally:
+                clients.put_nowait(client)
 
         async def call(decisions: Sequence[Json]) -> None:
-            await asyncio.gather(*(_put(client, target, decision) for decision in decisions))
+            await asyncio.gather(*map(put, decisions))
             async with turn:
                 await log.store([(each["account"], {**each, "kind": "outcome"}) for each in decisions])
 

@@ -11,7 +11,8 @@ from tests.benchmarks.budgets import Budget
 class Finding:
     """One figure of ours in its unit, what stands beside it, if anything, and the budget for the one by the other.
 
-    `behind` are the figures that explain it, by what they are.
+    `behind` are the figures that explain it, by what they are. Where what stands beside is no yardstick, because it
+    did not work as it should, a finding `is_judged` by nothing, and no budget is met.
     """
 
     what: str
@@ -20,6 +21,7 @@ class Finding:
     budget: Budget
     beside: float | None = None
     behind: Mapping[str, float] = field(default_factory=dict)
+    is_judged: bool = True
 
     @property
     def measured(self) -> float:
@@ -29,7 +31,7 @@ class Finding:
     @property
     def is_met(self) -> bool:
         """Whether the budget is met."""
-        return self.budget.is_met(self.measured)
+        return self.is_judged and self.budget.is_met(self.measured)
 
     def to_json(self) -> dict[str, Any]:
         """The finding for scripts."""
@@ -41,6 +43,7 @@ class Finding:
             "measured": self.measured,
             "budget": self.budget.limit,
             "bound": str(self.budget.bound),
+            "judged": self.is_judged,
             "met": self.is_met,
             "behind": dict(self.behind),
         }

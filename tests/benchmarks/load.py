@@ -9,7 +9,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
-from statistics import median, quantiles
+from statistics import mean, median, quantiles
 from time import perf_counter, sleep
 from typing import Final, Protocol
 
@@ -23,6 +23,15 @@ DRIVERS: Final = 200
 
 WARMING: Final = 2.0
 """Seconds of each run that do not count yet."""
+
+_HELD: Final = 0.97
+"""The share of the rate at which the client has to commit."""
+
+_GROWTH: Final = 0.05
+"""The share of the changes by which the backlog may grow, as it does by chance."""
+
+_ALWAYS: Final = 5.0
+"""Changes by which it may grow at any rate."""
 
 _PATIENCE: Final = 60.0
 """Seconds after the last commit in which everything has to arrive."""
@@ -77,6 +86,13 @@ class Run:
     def processor_time(self) -> float:
         """Milliseconds of all processes for one change."""
         return 1000 * sum(self.used.values()) / self.changes
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the client has held the rate, and the backlog has not grown from the run's first half to its end."""
+        half = len(self.backlog) // 2
+        growth = mean(self.backlog[half:]) - mean(self.backlog[:half])
+        return self.rate >= _HELD * self.asked and growth <= max(_ALWAYS, _GROWTH * self.asked * half)
 
     def figures(self, name: str) -> dict[str, float]:
         """What explains it, by what it is."""

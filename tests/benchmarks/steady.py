@@ -6,7 +6,6 @@ found by halving the interval; both pipelines take steps in turns.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
 from typing import Final
 
 from tests.benchmarks.budgets import HIGHEST_RATE, TAIL
@@ -26,15 +25,6 @@ SECONDS: Final = 6.0
 
 OF_HIGHEST: Final = 0.8
 _TAIL_SECONDS: Final = 10.0
-
-_HELD: Final = 0.97
-"""The share of the rate at which the client has to commit."""
-
-_GROWTH: Final = 0.05
-"""The share of the changes by which the backlog may grow, as it does by chance."""
-
-_ALWAYS: Final = 5.0
-"""Changes by which it may grow at any rate."""
 
 _MOST_TRIALS: Final = 9
 
@@ -56,7 +46,7 @@ class Search:
     def step(self) -> None:
         """Try the next rate."""
         rate = self._next()
-        if is_steady(self.load.run(rate, SECONDS)):
+        if self.load.run(rate, SECONDS).is_steady:
             self.steady = rate
         else:
             self.too_high = rate
@@ -66,13 +56,6 @@ class Search:
         if self.too_high == float("inf"):
             return 2 * self.steady or FIRST
         return float((self.steady * self.too_high) ** 0.5 if self.steady else self.too_high / 2)
-
-
-def is_steady(run: Run) -> bool:
-    """Whether the client has held the rate, and the backlog has not grown from the run's first half to its end."""
-    half = len(run.backlog) // 2
-    growth = mean(run.backlog[half:]) - mean(run.backlog[:half])
-    return run.rate >= _HELD * run.asked and growth <= max(_ALWAYS, _GROWTH * run.asked * half)
 
 
 def measure(both: Both, telling: Telling) -> Sequence[Finding]:

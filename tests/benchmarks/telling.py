@@ -46,7 +46,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for each in findings:
         beside, by = ("", "") if each.beside is None else (_shown(each.beside), _shown(each.measured))
         budget = f"{each.budget.bound} {_shown(each.budget.limit)} {each.budget.unit}"
-        met = "yes" if each.is_met else "[red]no"
+        met = "yes" if each.is_met else "[red]no" if each.is_judged else "[red]not judged"
         table.add_row(each.what, f"{_shown(each.ours)} {each.unit}", beside, by, budget, met)
     out.print(table)
     for group, figures in _groups(findings).items():

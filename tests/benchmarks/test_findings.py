@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.benchmarks.budgets import Bound, Budget
@@ -27,6 +29,10 @@ def test_a_budget_is_met_on_the_right_side_only(measured: float, bound: Bound, i
 def test_a_budget_is_about_the_ratio_to_what_stands_beside() -> None:
     assert finding(240.0, Bound.AT_LEAST, beside=20.0).is_met
     assert not finding(240.0, Bound.AT_LEAST, beside=21.0).is_met
+
+
+def test_what_is_judged_by_nothing_meets_no_budget() -> None:
+    assert not replace(finding(240.0, Bound.AT_LEAST, beside=20.0), is_judged=False).is_met
 
 
 def test_one_missed_budget_is_visible_to_scripts() -> None:

@@ -13,7 +13,6 @@ from tests.benchmarks.fleet import Fleet, many_fleets, number_of, profile
 from tests.benchmarks.load import Load, Run
 from tests.benchmarks.projecting import Counting, to_drivers
 from tests.benchmarks.stand_in import standing_in
-from tests.benchmarks.steady import is_steady
 
 RATE = 20
 """Changes a second, of two drivers: each is changed ten times."""
@@ -58,7 +57,7 @@ def test_a_rate_is_steady_where_it_is_held_and_the_backlog_does_not_grow(
     rate: float,
     steady: bool,  # noqa: FBT001 - what is told apart
 ) -> None:
-    assert is_steady(ran(backlog, rate)) is steady
+    assert ran(backlog, rate).is_steady is steady
 
 
 def test_a_change_has_arrived_with_the_later_one_that_took_its_place() -> None:
