@@ -11,7 +11,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from domain.store import StoreFailed
+from services.api.authentication import authenticate
 from services.api.installation import Installation, Readers
+from services.api.permissions import Forbidden, Unauthenticated
 from services.api.routing import caller_of
 from services.runtime.service import REST, notified
 from services.runtime.serving import ENDING
@@ -24,6 +26,9 @@ HEARTBEAT: Final = 15.0
 
 _LONGEST: Final = 600.0
 """Seconds after which a client connects again, and proves again whose request it is."""
+
+_CHECKED_EVERY: Final = 1.0
+"""Seconds after which it is asked again whether a client is let in."""
 
 _PAUSE: Final = 0.05
 """Seconds between two looks at the logs, however much is stored."""
@@ -54,6 +59,7 @@ class Watch:
     """Wakes the streams of a process when anything is stored."""
 
     def __init__(self, installation: Installation) -> None:
+        self.access = installation.access
         self._readers = installation.readers
         self._notification = installation.accounts_service.waiter()
         self._clients: dict[asyncio.Event, str] = {}
@@ -107,15 +113,21 @@ class EventStream(StreamingResponse):
     def __init__(self, request: Request, lines: Callable[[Waiting], AsyncIterator[str]]) -> None:
         super().__init__((), headers={"x-accel-buffering": "no"})
         self._watch = _watch_of(request)
-        self._client = caller_of(request).principal.who
+        self._request = request
+        self._principal = caller_of(request).principal
         self._lines = lines
+        self._checked = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         ending = scope.get(ENDING) or asyncio.Event()
         clock = asyncio.get_running_loop().time
-        ends_at = clock() + _LONGEST
-        with self._watch.joined(self._client) as news:
+        self._checked, ends_at = clock(), clock() + _LONGEST
+
+        async def is_over() -> bool:
+            return ending.is_set() or clock() >= ends_at or not await self._is_let_in()
+
+        with self._watch.joined(self._principal.who) as news:
 
             async def wait() -> Woken:
                 waits = [asyncio.create_task(each.wait()) for each in (news, ending)]
@@ -124,7 +136,7 @@ class EventStream(StreamingResponse):
                 finally:
                     for each in waits:
                         each.cancel()
-                if ending.is_set() or clock() >= ends_at:
+                if await is_over():
                     return Woken.OVER
                 has_news = news.is_set()
                 news.clear()
@@ -135,11 +147,22 @@ class EventStream(StreamingResponse):
                 with suppress(StoreFailed):
                     async for line in self._lines(wait):
                         yield line
-                        if ending.is_set() or clock() >= ends_at:
+                        if await is_over():
                             return
 
             self.body_iterator = sent()
             await super().__call__(scope, receive, send)
+
+    async def _is_let_in(self) -> bool:
+        """Whether it is still the same client: a key may be revoked meanwhile, or a session over."""
+        now = asyncio.get_running_loop().time()
+        if now - self._checked < _CHECKED_EVERY:
+            return True
+        self._checked = now
+        try:
+            return await authenticate(self._request, self._watch.access) == self._principal
+        except (Unauthenticated, Forbidden):
+            return False
 
 
 def _watch_of(request: Request) -> Watch:

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
+from starlette.types import ASGIApp
 
 from domain.account import Role
 from services.api import streaming
-from services.api.authentication import at_local_socket
+from services.api.authentication import at_local_socket, at_loopback
+from services.api.permissions import EVERYWHERE
 from services.runtime.serving import listening, tcp_socket
 from tests.unit.services.api.api_stand import ApiStand, Json
 
@@ -21,14 +23,16 @@ EVENTS = {"accept": "text/event-stream"}
 
 
 @asynccontextmanager
-async def served(stand: ApiStand) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the API over a real connection."""
+async def served(
+    stand: ApiStand, enter: Callable[[ASGIApp], ASGIApp] = at_local_socket
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API over a real connection, through this entrance."""
     async with AsyncExitStack() as opened:
         bound = opened.enter_context(tcp_socket("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
         # The client is closed last: the process ends while its streams are open.
         client = await opened.enter_async_context(httpx.AsyncClient(base_url=url, timeout=10))
-        await opened.enter_async_context(listening(at_local_socket(stand.app), bound))
+        await opened.enter_async_context(listening(enter(stand.app), bound))
         yield client
 
 
@@ -136,6 +140,23 @@ async def test_streams_end_with_the_process(stand: ApiStand) -> None:
 async def _read_to_the_end(lines: AsyncIterator[dict[str, str]]) -> None:
     async for _ in lines:
         pass
+
+
+async def test_a_stream_ends_once_its_key_is_revoked(stand: ApiStand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_CHECKED_EVERY", 0)
+    await stand.post("/accounts", ACCOUNT)
+    key = stand.key({EVERYWHERE: frozenset({Role.VIEWER})})
+    headers = {**EVENTS, "authorization": f"Bearer {key}"}
+    async with (
+        asyncio.timeout(30),
+        served(stand, at_loopback) as client,
+        client.stream("GET", "/events", headers=headers) as answer,
+    ):
+        read = blocks(answer)
+        assert types([block async for block in _until(read, 1)]) == ["AccountAdded"]
+        await stand.access.call(stand.access.revoke_key, key.split("_")[1])
+        await stand.post("/accounts", {**ACCOUNT, "account": "beta"})
+        assert [block async for block in read if "data" in block] == []
 
 
 async def test_lines_of_json_end_where_the_logs_do(stand: ApiStand) -> None:
