@@ -192,6 +192,29 @@ class CommandAnswer(Row):
     answer: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow(Row):
+    """What somebody did that no event says, stored with what it did; `note` is why, in their own words.
+
+    `command` is the API's operation, `subject` what it was done to; `by`, `role` and `authenticated` are as in events.
+    The `id` begins with the time. `account` is empty where it is about none.
+    """
+
+    TABLE: ClassVar[str] = "journal"
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "id"),)
+
+    id: str
+    at: str
+    account: str
+    command: str
+    subject: str
+    by: str
+    role: str
+    authenticated: str
+    note: str
+
+
 OF_EVERY_STORE: tuple[type[Row], ...] = (
     DeadLetter,
     Resubmission,
@@ -199,6 +222,7 @@ OF_EVERY_STORE: tuple[type[Row], ...] = (
     ReadModelVersion,
     MigratedTables,
     CommandAnswer,
+    JournalRow,
 )
 """The tables that every store has, whatever its service keeps besides."""
 

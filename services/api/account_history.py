@@ -23,6 +23,7 @@ from domain.account import (
 from domain.identity import AccountId, Target, account_stream
 from domain.store import Store
 from services.api.explanation_text import describe_account, named, person
+from services.api.journal import JournalEntry, journal_of
 from services.api.reconciliations import ReconciliationReport, past_reconciliations
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Malformed, Moment, ResponseBody
@@ -82,6 +83,7 @@ def account_history(
     entries = [to_entry(fact) for fact in facts]
     reports = past_reconciliations(decider, accounts, account, [*Target], _MOST_RECONCILIATIONS)
     entries += [_of_reconciliation(report) for report in reports]
+    entries += [_of_journal(entry) for entry in journal_of(accounts, account)]
     entries.sort(key=lambda entry: (entry.at, entry.place), reverse=True)
     wanted = [entry for entry in entries if not kinds or entry.kind in kinds]
     start = 0
@@ -141,6 +143,21 @@ def _describe_customer(fact: AccountEvent) -> str:
         case AccountErased():
             return "All data of the account before this was erased."
     return ""
+
+
+def _of_journal(entry: JournalEntry) -> AccountEntry:
+    return AccountEntry(
+        at=entry.at,
+        kind="verdict" if entry.command == "approve_rekeyings" else "setting",
+        type=entry.command,
+        by=entry.by,
+        role=entry.role,
+        target="",
+        fact=entry.fact,
+        place=f"journal/{entry.place}",
+        authenticated=entry.authenticated,
+        note=entry.note,
+    )
 
 
 def _of_reconciliation(report: ReconciliationReport) -> AccountEntry:

@@ -24,6 +24,7 @@ from services.accounts.handlers import (
     accounts_in,
 )
 from services.api.installation import Installation
+from services.api.journal import note_for_account, noted
 from services.api.permissions import Caller, Principal
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import (
@@ -33,6 +34,7 @@ from services.api.schema import (
     Named,
     NamedOrBlank,
     Note,
+    Reasoned,
     RequestBody,
     ResponseBody,
     field_errors,
@@ -51,7 +53,7 @@ ReconciliationTime = Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0
 """HH:MM in UTC, or empty for a time that is derived from the account's id."""
 
 
-class AddAccount(RequestBody):
+class AddAccount(Reasoned):
     """A new account. Its targets are only observed, unless another mode is named."""
 
     account: NewAccountId
@@ -128,7 +130,7 @@ def _check_sendable(text: str) -> str:
     return text
 
 
-class Connect(RequestBody):
+class Connect(Reasoned):
     """An account's credentials at the Portal or at a target; never logged."""
 
     target: Connectable
@@ -141,7 +143,7 @@ class CheckCredentials(RequestBody):
     target: Connectable
 
 
-class Disconnect(RequestBody):
+class Disconnect(Reasoned):
     """The Portal, or a target, whose credentials are removed."""
 
     target: Connectable
@@ -245,7 +247,7 @@ async def add_account(body: AddAccount, caller: Called, installation: Installed)
     account = await installation.accounts_service.call_again(
         installation.accounts.add,
         AccountId(body.account),
-        caller.asks(None),
+        caller.asks(None, body.note),
         lambda person, known: person.add(
             known,
             tier=body.tier,
@@ -373,9 +375,15 @@ async def set_reconciliation_time(
 
 
 @router.post("/{account}/credentials")
-async def connect_target(body: Connect, known: KnownAccount, installation: Installed) -> ConnectedTarget:
+async def connect_target(
+    body: Connect, known: KnownAccount, installation: Installed, caller: Called
+) -> ConnectedTarget:
     """Store an account's credentials at the Portal or at a target."""
     await installation.accounts_service.call(installation.credentials.keep, known.account, body.target, body.values)
+    await note_for_account(
+        installation,
+        noted(caller, installation.clock, "connect_target", body.target, body.note, account=known.account),
+    )
     installation.accounts_service.notify()
     return ConnectedTarget(account=known.account, target=body.target, connected=True)
 
@@ -406,9 +414,14 @@ async def check_credentials(body: CheckCredentials, known: KnownAccount, install
 
 
 @router.post("/{account}/credentials/removed")
-async def disconnect_target(body: Disconnect, known: KnownAccount, installation: Installed) -> DisconnectedTarget:
+async def disconnect_target(
+    body: Disconnect, known: KnownAccount, installation: Installed, caller: Called
+) -> DisconnectedTarget:
     """Remove an account's credentials at the Portal or at a target."""
     removed = await installation.accounts_service.call(installation.credentials.remove, known.account, body.target)
+    if removed:
+        row = noted(caller, installation.clock, "disconnect_target", body.target, body.note, account=known.account)
+        await note_for_account(installation, row)
     if body.target == PORTAL:
         await installation.intake_service.call(forget, installation.intake_service.store, known.account)
     installation.accounts_service.notify()

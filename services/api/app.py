@@ -26,6 +26,7 @@ from services.api import (
     explanations,
     health,
     issues,
+    journal,
     plans,
     problems,
     reconciliations,
@@ -53,6 +54,7 @@ _RESOURCES = (
     status,
     events,
     explanations,
+    journal,
     dead_letters,
     sign_in,
 )

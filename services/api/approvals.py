@@ -9,8 +9,9 @@ from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import FILLED, Store, Where, pages
 from services.api.explanation_text import name_of
+from services.api.journal import note_for_account, noted
 from services.api.routing import Called, Installed, KnownAccount, new_router
-from services.api.schema import IF_MATCH, ByPerson, Moment, Named, RequestBody, ResponseBody
+from services.api.schema import IF_MATCH, ByPerson, Moment, ResponseBody
 from services.decider.batch import load_links
 from services.decider.read_models import DesiredRow, LinkRow
 from services.intake.handlers import ReKeyings, digest_of
@@ -129,11 +130,10 @@ async def judge_held_deletes(body: Judge, known: KnownAccount, caller: Called, i
 rekeyings_router = new_router("rekeyings", prefix="/accounts/{account}/rekeyings")
 
 
-class ApproveReKeyings(RequestBody):
-    """The approval of exactly these held re-keyings; `by` as in other requests about an account."""
+class ApproveReKeyings(ByPerson):
+    """The approval of exactly these held re-keyings."""
 
     digest: str
-    by: Named | None = None
 
 
 class HeldReKeying(ResponseBody):
@@ -173,10 +173,14 @@ async def approve_rekeyings(
     body: ApproveReKeyings, known: KnownAccount, caller: Called, installation: Installed
 ) -> ApprovedReKeyings:
     """Approve exactly the re-keyings of this digest."""
-    asker = caller.asks(body.by)
+    asker = caller.asks(body.by, body.note)
     if asker.role is None:
         known.role_of(asker.by)
     intake = installation.intake_service
     approved = await intake.call_again(ReKeyings(intake.store, utc_now).approve, known.account, body.digest, asker.by)
+    row = noted(
+        caller, installation.clock, "approve_rekeyings", body.digest, body.note, account=known.account, by=body.by
+    )
+    await note_for_account(installation, row)
     intake.notify()
     return ApprovedReKeyings(account=known.account, digest=body.digest, approved=approved)

@@ -12,10 +12,11 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from domain.failures import ClearFailure
-from domain.store import DeadLetter, Resubmission, Store, Unit
+from domain.store import DeadLetter, JournalRow, Resubmission, Store, Unit
 from services.api.installation import Installation
-from services.api.routing import Installed, new_router
-from services.api.schema import LARGEST_INTEGER, Malformed, RequestBody, ResponseBody, parse
+from services.api.journal import noted
+from services.api.routing import Called, Installed, new_router
+from services.api.schema import LARGEST_INTEGER, Malformed, Reasoned, RequestBody, ResponseBody, parse
 from services.runtime.service import Service
 
 _NAME = re.compile(r"([a-z-]+)/((?:[A-Za-z0-9_-]+/)?[A-Za-z0-9._-]+/[0-9]+)/([0-9]{1,19})")
@@ -253,7 +254,7 @@ _PAGE = 100
 """Dead letters that one request looks at, so that a rare reason does not block other requests."""
 
 
-class DiscardLetter(RequestBody):
+class DiscardLetter(Reasoned):
     """Remove a dead letter for good."""
 
     name: str
@@ -346,10 +347,11 @@ async def show_outcome(installation: Installed, name: str = "") -> LetterOutcome
 
 
 @router.post("/discard")
-async def discard_letter(body: DiscardLetter, installation: Installed) -> DiscardedLetter:
+async def discard_letter(body: DiscardLetter, installation: Installed, caller: Called) -> DiscardedLetter:
     """Remove a dead letter for good."""
     name, service = letter_named(installation, body.name)
-    await service.call(discard, service.store, name)
+    row = noted(caller, installation.clock, "discard_letter", name, body.note)
+    await service.call(discard, service.store, name, row)
     return DiscardedLetter(discarded=str(name))
 
 
@@ -381,23 +383,24 @@ def _service(installation: Installation, name: str) -> Service:
     return services[name]
 
 
-def discard(store: Store, name: LetterName) -> None:
-    """Remove a dead letter for good. Raises `UnknownLetter`, `StoreFailed`."""
+def discard(store: Store, name: LetterName, row: JournalRow) -> None:
+    """Remove a dead letter for good, with this entry of the journal. Raises `UnknownLetter`, `StoreFailed`."""
     letter_of(store, name)
     unit = Unit()
     unit.remove(DeadLetter, name.place)
     unit.remove(Resubmission, name.place)
+    unit.keep([row])
     store.commit(unit)
 
 
-class Resubmit(RequestBody):
+class Resubmit(Reasoned):
     """Let a dead letter be consumed again: as it was, or as the text of its edited document says."""
 
     name: str
     mended: str | None = None
 
 
-class ResubmitMany(RequestBody):
+class ResubmitMany(Reasoned):
     """Let the next dead letters of this service and account, and for this reason, be consumed again."""
 
     service: str | None = None
@@ -467,24 +470,26 @@ class SubmittedLetters(ResponseBody):
 
 
 @router.post("/resubmission")
-async def resubmit_letter(body: Resubmit, installation: Installed) -> SubmittedLetter:
+async def resubmit_letter(body: Resubmit, installation: Installed, caller: Called) -> SubmittedLetter:
     """Submit a dead letter again, edited or as it was."""
     name, service = letter_named(installation, body.name)
     mended = parse_mended(body.mended, name) if body.mended is not None else None
-    await service.call(_submit, service.store, name, mended)
+    row = noted(caller, installation.clock, "resubmit_letter", name, body.note)
+    await service.call(_submit, service.store, name, mended, row)
     service.notify()
     return SubmittedLetter(name=str(name))
 
 
 @router.post("/resubmissions")
-async def resubmit_letters(body: ResubmitMany, installation: Installed) -> SubmittedLetters:
+async def resubmit_letters(body: ResubmitMany, installation: Installed, caller: Called) -> SubmittedLetters:
     """Submit the next dead letters again, as they were."""
     wanted = LetterFilter(service=body.service, account=body.account, reason=body.reason)
     page = await page_of(installation, wanted, body.after)
     names, submitted = [LetterName.parse(letter.name) for letter in page.letters], 0
     for service in installation.services:
         if its_own := [name for name in names if name.service == service.name]:
-            submitted += await service.call(_submit_all, service.store, its_own)
+            row = noted(caller, installation.clock, "resubmit_letters", len(its_own), body.note)
+            submitted += await service.call(_submit_all, service.store, its_own, row)
             service.notify()
     return SubmittedLetters(submitted=submitted, next=page.next)
 
@@ -500,7 +505,7 @@ def parse_mended(text: str, name: LetterName) -> Mended:
     return mended
 
 
-def _submit(store: Store, name: LetterName, mended: Mended | None) -> None:
+def _submit(store: Store, name: LetterName, mended: Mended | None, row: JournalRow) -> None:
     letter = letter_of(store, name)
     submitted = _as_it_was(letter)
     if mended is not None:
@@ -511,7 +516,7 @@ def _submit(store: Store, name: LetterName, mended: Mended | None) -> None:
             topic=mended.type,
             body=b64encode(_with_unstated_fields(letter, mended)).decode(),
         )
-    _keep(store, [submitted])
+    _keep(store, [submitted], row)
 
 
 def _with_unstated_fields(letter: DeadLetter, mended: Mended) -> bytes:
@@ -536,9 +541,9 @@ def _stated_fields(body: bytes) -> Mapping[str, object] | None:
     return profile if isinstance(profile, dict) else None
 
 
-def _submit_all(store: Store, names: Sequence[LetterName]) -> int:
+def _submit_all(store: Store, names: Sequence[LetterName], row: JournalRow) -> int:
     letters = [letter for name in names for letter in store.select(DeadLetter, name.place)]
-    _keep(store, [_as_it_was(letter) for letter in letters])
+    _keep(store, [_as_it_was(letter) for letter in letters], row)
     return len(letters)
 
 
@@ -553,7 +558,7 @@ def _as_it_was(letter: DeadLetter) -> Resubmission:
     )
 
 
-def _keep(store: Store, submitted: Sequence[Resubmission]) -> None:
+def _keep(store: Store, submitted: Sequence[Resubmission], row: JournalRow) -> None:
     unit = Unit()
-    unit.keep(submitted)
+    unit.keep([*submitted, row])
     store.commit(unit)

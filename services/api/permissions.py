@@ -157,6 +157,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "show_status": _READ,
     "list_links": _READ,
     "list_events": _READ,
+    "show_journal": _READ,
     "explain_driver": _READ,
     "list_letters": _REPAIR,
     "count_letters": _WATCH,

@@ -98,6 +98,12 @@ Note = Annotated[str, AfterValidator(lambda text: _named(text) if text else text
 """Why something is asked, in the person's own words; may be blank."""
 
 
+class Reasoned(RequestBody):
+    """A request with an optional reason in `note`, which is stored."""
+
+    note: Note = ""
+
+
 class ByPerson(RequestBody):
     """A request about an account, with an optional reason in `note`, which is stored.
 

@@ -21,9 +21,10 @@ from services.api.authentication import (
     set_session,
 )
 from services.api.installation import Installation
+from services.api.journal import keep, noted
 from services.api.permissions import EVERYWHERE, THE_OPERATOR, Unauthenticated
 from services.api.routing import Called, GuardedRoute, Installed, new_router
-from services.api.schema import Named, RequestBody, ResponseBody
+from services.api.schema import Named, Reasoned, ResponseBody
 from services.runtime.context import utc_now
 
 pages = APIRouter(route_class=GuardedRoute, include_in_schema=False)
@@ -142,7 +143,7 @@ class UnknownKey(Exception):
         super().__init__(f"there is no API key {key_id}; see `driverlink keys list`")
 
 
-class CreateKey(RequestBody):
+class CreateKey(Reasoned):
     """An API key with these roles on these accounts, or on every account and the installation."""
 
     name: Named
@@ -191,6 +192,8 @@ async def create_key(body: CreateKey, caller: Called, installation: Installed) -
     grants = dict.fromkeys(accounts or [EVERYWHERE], body.roles)
     access, who = installation.access, caller.principal.who
     row, key = await access.call(access.create_key, body.name, grants, by=who, expires=expires)
+    entry = noted(caller, installation.clock, "create_key", f"{row.key_id} ({row.name})", body.note)
+    await access.call(keep, access.store, entry)
     return CreatedKey(**dict(_to_view(row, "")), key=key)
 
 
@@ -201,11 +204,14 @@ async def list_keys(installation: Installed) -> list[ApiKey]:
 
 
 @router.post("/keys/{key_id}/revoked")
-async def revoke_key(key_id: str, installation: Installed) -> ApiKey:
+async def revoke_key(key_id: str, installation: Installed, caller: Called, body: Reasoned | None = None) -> ApiKey:
     """Refuse an API key from now on."""
     row = await installation.access.call(installation.access.revoke_key, key_id)
     if row is None:
         raise UnknownKey(key_id)
+    note = body.note if body else ""
+    entry = noted(caller, installation.clock, "revoke_key", f"{row.key_id} ({row.name})", note)
+    await installation.access.call(keep, installation.access.store, entry)
     return _to_view(row, "")
 
 

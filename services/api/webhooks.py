@@ -24,11 +24,12 @@ from starlette.exceptions import HTTPException
 
 from domain.identity import AccountId, WebhookSender
 from domain.ports import WebhookSecrets
-from domain.store import StoreFailed
+from domain.store import JournalRow, StoreFailed
 from services.accounts.handlers import find_account
 from services.api.installation import Installation
-from services.api.routing import Installed, KnownAccount, new_router
-from services.api.schema import Moment, RequestBody, ResponseBody
+from services.api.journal import note_for_account, noted
+from services.api.routing import Called, Installed, KnownAccount, new_router
+from services.api.schema import Moment, Reasoned, ResponseBody
 from services.intake.pushing import Refused
 
 TOLERANCE: Final = timedelta(minutes=5)
@@ -192,7 +193,7 @@ class WebhookRefused(Exception):
     """The secret of a webhook cannot be made or changed like this; the message says what to do."""
 
 
-class CreateSecret(RequestBody):
+class CreateSecret(Reasoned):
     """A new secret of a sender; Motive may have made it already, the Portal's is always made here."""
 
     secret: str | None = Field(default=None, pattern=r"^[!-~]{8,200}$", repr=False)
@@ -268,7 +269,7 @@ async def list_webhooks(known: KnownAccount, installation: Installed) -> list[We
 
 @router.post("/{sender}", status_code=201)
 async def create_secret(
-    sender: WebhookSender, body: CreateSecret, known: KnownAccount, installation: Installed
+    sender: WebhookSender, body: CreateSecret, known: KnownAccount, installation: Installed, caller: Called
 ) -> WebhookSecret:
     """Create the secret by which a sender signs what it pushes. It is shown once."""
     if await _secrets_of(installation, known.account, sender):
@@ -277,12 +278,14 @@ async def create_secret(
             "makes another"
         )
     now = installation.clock().timestamp()
-    return await _keep(installation, known.account, sender, WebhookSecrets(secret=_new(sender, body.secret), since=now))
+    secrets = WebhookSecrets(secret=_new(sender, body.secret), since=now)
+    row = noted(caller, installation.clock, "create_secret", sender, body.note, account=known.account)
+    return await _keep(installation, known.account, sender, secrets, row)
 
 
 @router.post("/{sender}/rotation")
 async def rotate_secret(
-    sender: WebhookSender, body: RotateSecret, known: KnownAccount, installation: Installed
+    sender: WebhookSender, body: RotateSecret, known: KnownAccount, installation: Installed, caller: Called
 ) -> WebhookSecret:
     """Replace the secret of a sender; both are good for a day."""
     former = await _secrets_of(installation, known.account, sender)
@@ -297,23 +300,34 @@ async def rotate_secret(
         former="" if body.at_once else former.secret,
         former_until=now + FORMER_LASTS.total_seconds(),
     )
-    return await _keep(installation, known.account, sender, secrets)
+    row = noted(caller, installation.clock, "rotate_secret", sender, body.note, account=known.account)
+    return await _keep(installation, known.account, sender, secrets, row)
 
 
 @router.post("/{sender}/revocation")
-async def revoke_secret(sender: WebhookSender, known: KnownAccount, installation: Installed) -> RevokedSecret:
+async def revoke_secret(
+    sender: WebhookSender,
+    known: KnownAccount,
+    installation: Installed,
+    caller: Called,
+    body: Reasoned | None = None,
+) -> RevokedSecret:
     """Revoke the secrets of a sender: what it pushes is refused from now on."""
     was_there = await _secrets_of(installation, known.account, sender) is not None
     if was_there:
         keep = installation.credentials.keep_webhook
         await installation.accounts_service.call(keep, known.account, sender, None)
+        note = body.note if body else ""
+        row = noted(caller, installation.clock, "revoke_secret", sender, note, account=known.account)
+        await note_for_account(installation, row)
     return RevokedSecret(account=known.account, sender=sender, revoked=was_there)
 
 
 async def _keep(
-    installation: Installation, account: AccountId, sender: WebhookSender, secrets: WebhookSecrets
+    installation: Installation, account: AccountId, sender: WebhookSender, secrets: WebhookSecrets, row: JournalRow
 ) -> WebhookSecret:
     await installation.accounts_service.call(installation.credentials.keep_webhook, account, sender, secrets)
+    await note_for_account(installation, row)
     return WebhookSecret(
         account=account,
         sender=sender,

@@ -57,6 +57,7 @@ def add(
     mode: Annotated[
         Mode, typer.Option(help="The mode of its targets; with observe everything is decided, and nothing sent.")
     ] = Mode.OBSERVE,
+    note: NoteOption = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,6 +77,7 @@ def add(
         "account_manager": account_manager,
         "targets": [str(each) for each in target or Target],
         "mode": mode,
+        "note": note,
     }
     _print([ask(data, lambda services: services.command("/accounts", body))], as_json=as_json)
 
@@ -291,6 +293,7 @@ def connect(
     client_secret_file: Annotated[Path | None, _secret_file("the client secret")] = None,
     api_key_file: Annotated[Path | None, _secret_file("Motive's API key")] = None,
     refresh_token_file: Annotated[Path | None, _secret_file("Motive's refresh token")] = None,
+    note: NoteOption = "",
     data: DataOption = None,
 ) -> None:
     """Store an account's credentials: for Motive an API key or, with a client id, a refresh token.
@@ -317,7 +320,11 @@ def connect(
     fitting = {*form.plain, *(f"{name}_file" for name in form.secrets)}
     if strange := [_option(name) for name in given if name not in fitting]:
         raise typer.BadParameter(f"{' and '.join(strange)} cannot be used here")
-    body = {"target": target, "values": plain | {name: secret_of(name, files[name]) for name in form.secrets}}
+    body = {
+        "note": note,
+        "target": target,
+        "values": plain | {name: secret_of(name, files[name]) for name in form.secrets},
+    }
     ask(data, lambda services: services.command(f"/accounts/{account}/credentials", body))
     out.print(f"connected {account} to {target}")
 
@@ -365,6 +372,7 @@ def check(
 def disconnect(
     account: AccountArgument,
     target: Annotated[ConnectedTo, typer.Argument(help="The Portal, or a target.", show_default=False)],
+    note: NoteOption = "",
     data: DataOption = None,
 ) -> None:
     """Remove an account's credentials: the Portal's API is no longer read, or the target no longer called.
@@ -374,7 +382,7 @@ def disconnect(
     Examples:
         driverlink accounts disconnect acme motive
     """
-    body = {"target": target}
+    body = {"target": target, "note": note}
     answer = ask(data, lambda services: services.command(f"/accounts/{account}/credentials/removed", body))
     if not answer["removed"]:
         raise CommandRefused(f"{account} is not connected to {target}")

@@ -39,6 +39,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Operations": {
         "keys": ("keys", "Make, list and revoke API keys for machines."),
+        "journal": ("keys", "List what people did to keys, credentials and dead letters, and why."),
         "sign-in": ("keys", "Print a link by which a browser on this machine signs in."),
         "up": ("run", "Run all services in this process, on a data folder, until Ctrl-C."),
         "serve": ("serve", "Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C."),

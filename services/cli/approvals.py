@@ -214,6 +214,7 @@ def approve_rekeyings(
     account: AccountArgument,
     digest: DigestArgument,
     person: PersonOption = None,
+    note: NoteOption = "",
     data: DataOption = None,
     *,
     as_json: JsonOption = False,
@@ -225,7 +226,7 @@ def approve_rekeyings(
     Examples:
         driverlink rekeyings approve acme 3f2a9c1e5b7d8046 --as maria
     """
-    body = {"by": person, "digest": digest}
+    body = {"by": person, "note": note, "digest": digest}
     answer = ask(data, lambda services: services.command(f"/accounts/{account}/rekeyings", body))
     if as_json:
         print_json(answer)

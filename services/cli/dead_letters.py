@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from domain.identity import Target
-from services.cli.client import CommandRefused, DataOption, Json, JsonOption, Services, ask, is_confirmed
+from services.cli.client import CommandRefused, DataOption, Json, JsonOption, NoteOption, Services, ask, is_confirmed
 from services.cli.listing import (
     Output,
     OutputOption,
@@ -166,6 +166,7 @@ def resubmit(
     wait: Annotated[
         float, typer.Option(min=0, max=600, metavar="SECONDS", help="How long to wait for the result.")
     ] = 10.0,
+    note: NoteOption = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -185,14 +186,14 @@ def resubmit(
     if mended is not None and name is None:
         raise typer.BadParameter("--mended needs the NAME of one dead letter")
     if name is None:
-        result = ask(data, lambda services: _resubmit_many(services, wanted, wait))
+        result = ask(data, lambda services: _resubmit_many(services, wanted, note, wait))
         if as_json:
             print_json(result)
         else:
             waiting = f", of which {result['waiting']} wait for their service to run" if result["waiting"] else ""
             out.print(f"{result['submitted']} submitted again; dead letters left: {result['letters']}{waiting}")
         return
-    body = {"name": name, "mended": _read(mended) if mended else None}
+    body = {"name": name, "mended": _read(mended) if mended else None, "note": note}
     result = ask(data, lambda services: _resubmit(services, body, wait))
     is_kept = result["became"] == "kept"
     if as_json:
@@ -210,6 +211,7 @@ def discard(
     name: NameArgument,
     *,
     is_sure: Annotated[bool, typer.Option("--yes", help="Do not ask; required where there is no terminal.")] = False,
+    note: NoteOption = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -226,7 +228,9 @@ def discard(
         print_note("its service will never get what it says; `driverlink dead-letters show` prints it")
         if not is_confirmed("discard it?"):
             raise CommandRefused("nothing was discarded")
-    answer = ask(data, lambda services: services.command("/dead-letters/discard", {"name": letter["name"]}))
+    answer = ask(
+        data, lambda services: services.command("/dead-letters/discard", {"name": letter["name"], "note": note})
+    )
     if as_json:
         print_json(answer)
     else:
@@ -250,8 +254,10 @@ def _resubmit(services: Services, body: Mapping[str, str | None], wait: float) -
     return _wait_for(services, path, query, lambda answer: bool(answer["became"] == "waiting"), wait)
 
 
-def _resubmit_many(services: Services, wanted: Wanted, wait: float) -> Json:
-    pages = _pages(lambda behind: services.command("/dead-letters/resubmissions", {**wanted, "after": behind}))
+def _resubmit_many(services: Services, wanted: Wanted, note: str, wait: float) -> Json:
+    pages = _pages(
+        lambda behind: services.command("/dead-letters/resubmissions", {**wanted, "note": note, "after": behind})
+    )
     submitted = sum([page["submitted"] for page in pages])
     path, query = "/dead-letters/count", {"service": wanted["service"]}
     counts = _wait_for(services, path, query, lambda answer: answer["waiting"] > 0, wait)

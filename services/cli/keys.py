@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.client import DataOption, Json, JsonOption, account_id, ask
+from services.cli.client import DataOption, Json, JsonOption, NoteOption, account_id, ask
 from services.cli.listing import (
     LimitOption,
     Output,
@@ -23,6 +23,11 @@ from services.cli.listing import (
 from services.cli.printing import moment, out, print_json, print_note
 
 keys = typer.Typer(no_args_is_help=True)
+journal = typer.Typer(no_args_is_help=True)
+
+AccountOption = Annotated[
+    str | None, typer.Option(help="Only about this account.", callback=account_id, show_default=False)
+]
 
 Granted = StrEnum("Granted", ["viewer", "operator", "approver", "account_manager", "admin"])
 """The roles that a key can have; a Master User is a person."""
@@ -44,6 +49,7 @@ def create(
         typer.Option(help="Only for this account; repeat it for more.", callback=_check_accounts),
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Refuse it after this many days.")] = None,
+    note: NoteOption = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +61,7 @@ def create(
         driverlink keys create nightly-report --role viewer
         driverlink keys create acme-hr --role operator --account acme --days 90
     """
-    body = {"name": name, "roles": role, "accounts": account or [], "days": days}
+    body = {"name": name, "roles": role, "accounts": account or [], "days": days, "note": note}
     made = ask(data, lambda services: services.command("/keys", body))
     if as_json:
         print_json(made)
@@ -112,6 +118,7 @@ _WIDE: Mapping[str, Callable[[Json], object]] = {"at": time_of("at"), "expires":
 @keys.command()
 def revoke(
     number: Annotated[str, typer.Argument(metavar="KEY", help="The key, as `list` prints it.")],
+    note: NoteOption = "",
     data: DataOption = None,
     *,
     as_json: JsonOption = False,
@@ -121,11 +128,48 @@ def revoke(
     Examples:
         driverlink keys revoke 3f2a9c1e5b7d
     """
-    revoked = ask(data, lambda services: services.command(f"/keys/{number}/revoked", {}))
+    revoked = ask(data, lambda services: services.command(f"/keys/{number}/revoked", {"note": note}))
     if as_json:
         print_json(revoked)
     else:
         out.print(f"revoked {revoked['key_id']} ({revoked['name']})", markup=False)
+
+
+@journal.command("list")
+def list_journal(
+    account: AccountOption = None,
+    data: DataOption = None,
+    *,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
+    as_json: JsonOption = False,
+) -> None:
+    """List the last 100 things that people did to keys, credentials, webhook secrets and dead letters, and why.
+
+    What they did to accounts otherwise is in `driverlink events`.
+
+    Examples:
+        driverlink journal list
+        driverlink journal list --account acme -o csv
+    """
+    form = Output.JSON if as_json else output
+
+    def show() -> None:
+        found = ask(data, lambda services: services.get("/journal", account=account))["entries"]
+        print_list(found, _ENTRIES, output=form, sort=sort, limit=limit, empty="nothing was done yet")
+
+    watched(show, is_on=watch)
+
+
+_ENTRIES: Mapping[str, Callable[[Json], object]] = {
+    "at": time_of("at"),
+    "account": field("account"),
+    "what": field("fact"),
+    "why": field("note"),
+}
 
 
 def sign_in(data: DataOption = None) -> None:

@@ -13,6 +13,7 @@ from services.cli.client import (
     DataOption,
     Json,
     JsonOption,
+    NoteOption,
     ask,
 )
 from services.cli.listing import (
@@ -90,6 +91,7 @@ def create(
     sender: SenderArgument = SenderName.PORTAL,
     *,
     secret_file: SecretFile = None,
+    note: NoteOption = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,7 +101,7 @@ def create(
         driverlink accounts webhook create acme
         driverlink accounts webhook create acme motive --secret-file motive-webhook.txt
     """
-    body = {"secret": _stated(secret_file)}
+    body = {"secret": _stated(secret_file), "note": note}
     _print(
         ask(data, lambda services: services.command(f"/accounts/{account}/webhooks/{sender}", body)), as_json=as_json
     )
@@ -112,6 +114,7 @@ def rotate(
     *,
     secret_file: SecretFile = None,
     at_once: Annotated[bool, typer.Option("--at-once", help="End the former secret now, as after a leak.")] = False,
+    note: NoteOption = "",
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,19 +124,26 @@ def rotate(
         driverlink accounts webhook rotate acme
         driverlink accounts webhook rotate acme portal --at-once
     """
-    body = {"secret": _stated(secret_file), "at_once": at_once}
+    body = {"secret": _stated(secret_file), "at_once": at_once, "note": note}
     path = f"/accounts/{account}/webhooks/{sender}/rotation"
     _print(ask(data, lambda services: services.command(path, body)), as_json=as_json)
 
 
 @webhook.command()
-def revoke(account: AccountArgument, sender: SenderArgument = SenderName.PORTAL, data: DataOption = None) -> None:
+def revoke(
+    account: AccountArgument,
+    sender: SenderArgument = SenderName.PORTAL,
+    note: NoteOption = "",
+    data: DataOption = None,
+) -> None:
     """Revoke the secrets of a sender: what it pushes is refused from now on.
 
     Examples:
         driverlink accounts webhook revoke acme motive
     """
-    answer = ask(data, lambda services: services.command(f"/accounts/{account}/webhooks/{sender}/revocation", {}))
+    answer = ask(
+        data, lambda services: services.command(f"/accounts/{account}/webhooks/{sender}/revocation", {"note": note})
+    )
     if not answer["revoked"]:
         raise CommandRefused(f"{sender} has no secret for {account}")
     out.print(f"what {sender} pushes to {account} is refused from now on", markup=False)

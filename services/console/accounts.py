@@ -72,18 +72,23 @@ async def set_time(form: Form, known: KnownAccount, installation: Installed, cal
 
 
 @router.post("/{account}/credentials")
-async def store_credentials(form: Form, known: KnownAccount, installation: Installed) -> RedirectResponse:
+async def store_credentials(
+    form: Form, known: KnownAccount, installation: Installed, caller: Called
+) -> RedirectResponse:
     """Store credentials; they are never shown again."""
     values = {name.removeprefix(_FIELD): text for name, text in form.items() if name.startswith(_FIELD) and text}
-    body = body_of(accounts.Connect, target=form.get("target"), values=values)
-    await accounts.connect_target(body, known, installation)
+    body = body_of(accounts.Connect, note=form.get("note"), target=form.get("target"), values=values)
+    await accounts.connect_target(body, known, installation, caller)
     return see_other("accounts", known.account, done="connected")
 
 
 @router.post("/{account}/credentials/removed")
-async def remove_credentials(form: Form, known: KnownAccount, installation: Installed) -> RedirectResponse:
+async def remove_credentials(
+    form: Form, known: KnownAccount, installation: Installed, caller: Called
+) -> RedirectResponse:
     """Remove credentials."""
-    await accounts.disconnect_target(body_of(accounts.Disconnect, target=form.get("target")), known, installation)
+    body = body_of(accounts.Disconnect, note=form.get("note"), target=form.get("target"))
+    await accounts.disconnect_target(body, known, installation, caller)
     return see_other("accounts", known.account, done="removed")
 
 

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from services.api import dead_letters
 from services.api.dead_letters import LetterFilter, ListedLetter
-from services.api.routing import Installed
+from services.api.routing import Called, Installed
 from services.console.rendering import page, see_other
 from services.console.routing import Form, body_of, new_pages
 
@@ -51,33 +51,38 @@ async def show_letter_page(request: Request, installation: Installed, name: str 
 
 
 @router.post("/resubmitted")
-async def resubmit_letter_of_page(form: Form, installation: Installed) -> RedirectResponse:
+async def resubmit_letter_of_page(form: Form, installation: Installed, caller: Called) -> RedirectResponse:
     """Let one letter be consumed again: as it was, or as it was mended."""
-    body = body_of(dead_letters.Resubmit, name=form.get("name"), mended=form.get("mended"))
-    await dead_letters.resubmit_letter(body, installation)
+    body = body_of(dead_letters.Resubmit, name=form.get("name"), mended=form.get("mended"), note=form.get("note"))
+    await dead_letters.resubmit_letter(body, installation, caller)
     return see_other("dead-letters", done="resubmitted")
 
 
 @router.post("/resubmitted-group")
-async def resubmit_group(form: Form, installation: Installed) -> RedirectResponse:
+async def resubmit_group(form: Form, installation: Installed, caller: Called) -> RedirectResponse:
     """Let every letter of a group be consumed again, as it was."""
     async for each in _group(form, installation):
-        await dead_letters.resubmit_letter(dead_letters.Resubmit(name=each.name), installation)
+        await dead_letters.resubmit_letter(
+            dead_letters.Resubmit(name=each.name, note=form.get("note", "")), installation, caller
+        )
     return see_other("dead-letters", done="resubmitted")
 
 
 @router.post("/dropped")
-async def drop_letter(form: Form, installation: Installed) -> RedirectResponse:
+async def drop_letter(form: Form, installation: Installed, caller: Called) -> RedirectResponse:
     """Drop one letter for good."""
-    await dead_letters.discard_letter(body_of(dead_letters.DiscardLetter, name=form.get("name")), installation)
+    body = body_of(dead_letters.DiscardLetter, name=form.get("name"), note=form.get("note"))
+    await dead_letters.discard_letter(body, installation, caller)
     return see_other("dead-letters", done="dropped")
 
 
 @router.post("/dropped-group")
-async def drop_group(form: Form, installation: Installed) -> RedirectResponse:
+async def drop_group(form: Form, installation: Installed, caller: Called) -> RedirectResponse:
     """Drop every letter of a group for good."""
     async for each in _group(form, installation):
-        await dead_letters.discard_letter(dead_letters.DiscardLetter(name=each.name), installation)
+        await dead_letters.discard_letter(
+            dead_letters.DiscardLetter(name=each.name, note=form.get("note", "")), installation, caller
+        )
     return see_other("dead-letters", done="dropped")
 
 

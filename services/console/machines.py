@@ -7,7 +7,7 @@ from domain.account import Role
 from domain.identity import WebhookSender
 from services.api import sign_in, webhooks
 from services.api.routing import Called, Installed, KnownAccount
-from services.api.schema import Malformed
+from services.api.schema import Malformed, Reasoned
 from services.console.rendering import page, see_other
 from services.console.routing import Form, body_of, new_pages
 
@@ -25,17 +25,17 @@ async def show_webhooks(request: Request, known: KnownAccount, installation: Ins
 
 @router.post("/accounts/{account}/webhooks/{sender}")
 async def create_webhook(
-    request: Request, sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed
+    request: Request, sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> HTMLResponse:
     """Create the secret of a sender, and show it."""
     body = body_of(webhooks.CreateSecret, secret=form.get("secret"))
-    made = await webhooks.create_secret(sender, body, known, installation)
+    made = await webhooks.create_secret(sender, body, known, installation, caller)
     return await _webhooks(request, known, installation, made)
 
 
 @router.post("/accounts/{account}/webhooks/{sender}/rotation")
 async def rotate_webhook(
-    request: Request, sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed
+    request: Request, sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> HTMLResponse:
     """Create another secret, and show it; the former stays good for a day, unless it is to end at once.
 
@@ -47,16 +47,16 @@ async def rotate_webhook(
             "the secret was replaced since this page was loaded, so nothing was done; look at the page again"
         )
     body = body_of(webhooks.RotateSecret, secret=form.get("secret"), at_once="at_once" in form)
-    made = await webhooks.rotate_secret(sender, body, known, installation)
+    made = await webhooks.rotate_secret(sender, body, known, installation, caller)
     return await _webhooks(request, known, installation, made)
 
 
 @router.post("/accounts/{account}/webhooks/{sender}/revocation")
 async def revoke_webhook(
-    sender: WebhookSender, _: Form, known: KnownAccount, installation: Installed
+    sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> RedirectResponse:
     """Refuse from now on what a sender pushes."""
-    await webhooks.revoke_secret(sender, known, installation)
+    await webhooks.revoke_secret(sender, known, installation, caller, body_of(Reasoned, note=form.get("note")))
     return see_other("accounts", known.account, "webhooks", done="revoked")
 
 
@@ -91,9 +91,9 @@ async def create_api_key(request: Request, form: Form, installation: Installed, 
 
 
 @router.post("/keys/{key_id}/revoked")
-async def revoke_api_key(key_id: str, _: Form, installation: Installed) -> RedirectResponse:
+async def revoke_api_key(key_id: str, form: Form, installation: Installed, caller: Called) -> RedirectResponse:
     """Refuse an API key from now on."""
-    await sign_in.revoke_key(key_id, installation)
+    await sign_in.revoke_key(key_id, installation, caller, body_of(Reasoned, note=form.get("note")))
     return see_other("keys", done="key-revoked")
 
 

@@ -12,6 +12,7 @@ from domain.store import (
     CommandAnswer,
     DeadLetter,
     Event,
+    JournalRow,
     MendedRecord,
     MigratedTables,
     Position,
@@ -100,6 +101,9 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
     MigratedTables(number=1, name="seats"),
     CommandAnswer(
         key="k", caller="c", number=1, hour="2026-01-05T08", account="acme", fingerprint="f", status=200, answer="?"
+    ),
+    JournalRow(
+        id="1", at="?", account="acme", command="?", subject="?", by="jane", role="?", authenticated="", note="tidy up"
     ),
 )
 """A row of each table that a store has whatever its service keeps."""
