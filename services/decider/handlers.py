@@ -22,6 +22,7 @@ from domain.outcomes import (
     HintedDriverGone,
     HintedDriverSeen,
     ReportEvent,
+    RosterScanned,
 )
 from domain.situations import Trigger
 from domain.store import FILLED, Event, Row, Store, Unit, Value, Where, pages
@@ -118,7 +119,8 @@ class Decider:
         unit = rosters.unit
         unit.add(projected(self._store, project_scans, events))
         unit.add(projected(self._store, project_outages, events))
-        unit.keep(reconciliations.begun(self._store, reports))
+        if scans := [event for event in reports if isinstance(event, RosterScanned)]:
+            unit.keep(reconciliations.begun(self._store, scans))
         unit.keep(retries(reports))
         answers = [event for event in reports if isinstance(event, CallAnswered)]
         hinted = [event for event in reports if isinstance(event, _Hinted)]

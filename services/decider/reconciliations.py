@@ -36,11 +36,8 @@ class ReconciliationOrigin(TypedDict):
     scan: int
 
 
-def begun(store: Store, reports: Iterable[Event]) -> Iterator[RunningReconciliation]:
+def begun(store: Store, scans: Sequence[RosterScanned]) -> Iterator[RunningReconciliation]:
     """The reconciliations that begin, or begin again, with these scans. Raises `StoreFailed`."""
-    scans = [report for report in reports if isinstance(report, RosterScanned)]
-    if not scans:
-        return
     where = {"account": sorted({scan.account for scan in scans})}
     accounts = accounts_of(store, where["account"])
     last = {(row.account, row.target): row for row in store.select(ReconciliationRow, where)}
