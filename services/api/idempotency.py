@@ -68,12 +68,9 @@ class IdempotencyKey:
     cipher: Fernet
 
 
-async def key_of(request: Request, caller: str) -> IdempotencyKey | None:
-    """The key of a request, if it has one. Raises `Malformed`."""
-    stated = request.headers.get(HEADER)
-    if stated is None:
-        return None
-    found = _KEY.fullmatch(stated.strip())
+async def key_of(request: Request, caller: str) -> IdempotencyKey:
+    """The key of a request that has one. Raises `Malformed`."""
+    found = _KEY.fullmatch(request.headers[HEADER].strip())
     if found is None:
         raise Malformed("Idempotency-Key: has 16 to 255 visible characters, in quotes, such as a UUID")
     key = found[1] or found[2]

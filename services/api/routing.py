@@ -85,7 +85,8 @@ async def _authenticated(request: Request) -> tuple[Principal, IdempotencyKey | 
     principal = await authenticate(request, installation.access)
     if principal.kind is not PrincipalKind.LOCAL:
         request.state.rate = request.app.state.rates.take(principal.who)
-    return principal, None if request.method in SAFE else await key_of(request, principal.who)
+    has_key = request.method not in SAFE and HEADER in request.headers
+    return principal, await key_of(request, principal.who) if has_key else None
 
 
 async def _permit(request: Request, principal: Principal, permission: Permission, *, names_account: bool) -> None:

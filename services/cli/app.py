@@ -74,7 +74,7 @@ class ApiCommand(TyperCommand):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - the library's signature
         super().__init__(*arguments, **settings)
-        from services.cli.contexts_file import BY_CONTEXT, CONTEXT_VARIABLE
+        from services.cli.client import BY_CONTEXT, CONTEXT_VARIABLE
 
         self.params.append(_context_option(CONTEXT_VARIABLE))
         self._account = next((each for each in self.params if BY_CONTEXT in (getattr(each, "help", "") or "")), None)
@@ -88,7 +88,7 @@ class ApiCommand(TyperCommand):
         named = self.make_parser(ctx).parse_args(args=[*args])[0]
         if named.get("context") and named.get("data"):
             raise typer.BadParameter("give either --context or --data: each says which installation is meant")
-        from services.cli.contexts_file import name_context
+        from services.cli.client import name_context
 
         name_context(named.get("context") or "")
         return super().parse_args(ctx, [*self._account_of_context(named), *args])
@@ -104,7 +104,7 @@ class ApiCommand(TyperCommand):
         )
         if not is_lacking and not (is_short and kind is TyperArgument):
             return []
-        from services.cli.contexts_file import current_context
+        from services.cli.client import current_context
 
         name, context = current_context()
         if context.account:

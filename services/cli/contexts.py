@@ -10,8 +10,17 @@ from typing import Annotated
 import typer
 
 from services.api import ADDRESS
-from services.cli.client import CommandRefused, JsonOption, account_id, is_api_key, services_at
-from services.cli.contexts_file import Context, Contexts, load_contexts, store_contexts
+from services.cli.client import (
+    CommandRefused,
+    Context,
+    Contexts,
+    JsonOption,
+    account_id,
+    is_api_key,
+    load_contexts,
+    services_at,
+    store_contexts,
+)
 from services.cli.listing import Output, OutputOption, field, print_list
 from services.cli.printing import out, print_note
 

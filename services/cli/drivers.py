@@ -13,8 +13,17 @@ import typer
 from rich.progress import Progress
 
 from domain.profile import FIELDS
-from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, Services, account_id, ask
-from services.cli.contexts_file import BY_CONTEXT
+from services.cli.client import (
+    BY_CONTEXT,
+    AccountArgument,
+    CommandRefused,
+    DataOption,
+    Json,
+    JsonOption,
+    Services,
+    account_id,
+    ask,
+)
 from services.cli.driver_search import list_drivers
 from services.cli.printing import out, print_json, print_note, print_table, progress_bar
 from services.wiring.exports import ExportRow, RefusedRow, read_export

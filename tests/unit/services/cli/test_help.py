@@ -24,7 +24,7 @@ CLEAR = {
     "domain.store:StoreFailed",
     "services.api.dead_letters:BadName",
     "services.cli.client:CommandRefused",
-    "services.cli.contexts_file:ContextsUnusable",
+    "services.cli.client:ContextsUnusable",
     "services.sandbox.story:NoCast",
     "services.sandbox.demo:NotADemo",
     "services.sandbox.demo:SandboxEnded",
