@@ -183,6 +183,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "console.show_file": _PUBLIC,
     "console.show_accounts": _SOMEWHERE,
     "console.show_settings": _READ,
+    "console.add_account_of_page": _ADMINISTER,
     "console.set_people_of_page": _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN),
     "console.set_account_mode": _CONFIGURE,
     "console.set_time": _CONFIGURE,

@@ -9,6 +9,7 @@ from domain.profile import CREDENTIALS
 from services.api import accounts
 from services.api.explanation_text import named
 from services.api.routing import Called, Installed, KnownAccount
+from services.console.overview import MOST_LISTED
 from services.console.rendering import page, see_other
 from services.console.routing import Form, body_of, body_with_blanks, new_pages
 
@@ -22,9 +23,33 @@ _PEOPLE = ("tier", "master_user", "account_manager", "note")
 
 
 @router.get("")
-async def show_accounts(request: Request, caller: Called, installation: Installed) -> HTMLResponse:
-    """Every account, with its settings."""
-    return page(request, "accounts.html", accounts=await accounts.list_accounts(caller, installation))
+async def show_accounts(
+    request: Request, caller: Called, installation: Installed, find: str = "", after: str = ""
+) -> HTMLResponse:
+    """The accounts with their settings, by name, in pages; those whose name or people have this in it."""
+    wanted = find.strip().casefold()
+    found = [
+        each
+        for each in sorted(await accounts.list_accounts(caller, installation), key=lambda each: each.account)
+        if each.account > after and wanted in f"{each.account}\n{each.master_user}\n{each.account_manager}".casefold()
+    ]
+    return page(
+        request,
+        "accounts.html",
+        accounts=found[:MOST_LISTED],
+        next=found[MOST_LISTED - 1].account if len(found) > MOST_LISTED else "",
+        find=find,
+        after=after,
+        tiers=[*map(str, Tier)],
+    )
+
+
+@router.post("")
+async def add_account_of_page(form: Form, installation: Installed, caller: Called) -> RedirectResponse:
+    """Add an account, whose targets are only observed until a person sets another mode."""
+    fields = {name: form.get(name) for name in ("account", "tier", "master_user", "account_manager")}
+    added = await accounts.add_account(body_of(accounts.AddAccount, **fields), caller, installation)
+    return see_other("accounts", added.account, done="added")
 
 
 @router.get("/{account}")

@@ -68,6 +68,7 @@ DONE: Final[Mapping[str, str]] = {
     "key-revoked": "Revoked. The key is refused from now on.",
     "resubmitted": "Resubmitted. The service looks at it again, and what fails again comes back.",
     "dropped": "Dropped for good.",
+    "added": "The account is added, and its targets are only observed: enter its credentials, and set the modes.",
     "people": "The tier and the people are set.",
     "checked": "The credentials work: it answered just now.",
 }

@@ -13,7 +13,7 @@ import pytest
 from domain.account import Role
 from services.api.authentication import CSRF_FIELD, at_local_socket, at_loopback
 from services.api.permissions import Principal, PrincipalKind
-from services.console import overview
+from services.console import accounts, overview
 from services.console.overview import VENDORED
 from services.console.rendering import HEADERS
 from tests.unit.services.api.api_stand import ApiStand
@@ -105,6 +105,27 @@ async def test_every_account_is_on_one_page_of_the_overview(
         following = re.search(r'rel="next" href="/console/([^"]+)"', page)
         path = unescape(following[1]) if following else ""
     assert (found, path) == ([["ant", "bee"], ["cat", "dog"], ["eel"]], "")
+
+
+async def test_accounts_are_added_listed_in_pages_and_found(
+    stand: ApiStand, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "MOST_LISTED", 2)
+    for account in ("ant", "bee", "cat"):
+        form = {"account": account, "tier": "pro", "master_user": f"jane-{account}", "account_manager": ""}
+        added = await browser.post("accounts", data=form)
+        assert added.headers["location"] == f"/console/accounts/{account}?done=added"
+    assert set((await stand.get("/accounts/ant")).json()["modes"].values()) == {"observe"}
+
+    def listed(page: httpx.Response) -> list[str]:
+        return re.findall(r'<th scope="row"><a href="/console/accounts/(\w+)"', page.text)
+
+    page = await browser.get("accounts")
+    following = re.search(r'rel="next" href="/console/([^"]+)"', page.text)
+    assert following
+    assert (listed(page), listed(await browser.get(unescape(following[1])))) == (["ant", "bee"], ["cat"])
+    assert listed(await browser.get("accounts?find=JANE-b")) == ["bee"]
+    assert "No account has “dog”" in seen(await browser.get("accounts?find=dog"))
 
 
 async def test_names_are_shown_as_they_are_written(stand: ApiStand, browser: httpx.AsyncClient) -> None:
