@@ -1,6 +1,7 @@
 """`/accounts/{account}/history`: settings, verdicts, requests and reconciliations of an account in one timeline."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from pydantic import Field
 
@@ -24,6 +25,7 @@ from domain.identity import AccountId, Target, account_stream
 from domain.store import Store
 from services.api.explanation_text import describe_account, named, person
 from services.api.journal import JournalEntry, journal_of
+from services.api.naming import moment_named
 from services.api.reconciliations import ReconciliationReport, past_reconciliations
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Malformed, Moment, ResponseBody
@@ -75,9 +77,17 @@ class AccountHistory(ResponseBody):
 
 
 def account_history(
-    accounts: Store, decider: Store, account: AccountId, after: str, kinds: frozenset[str]
+    accounts: Store,
+    decider: Store,
+    account: AccountId,
+    after: str,
+    kinds: frozenset[str],
+    until: datetime | None = None,
 ) -> AccountHistory:
-    """The entries of these kinds, or of all, older than the one of this place. Raises `StoreFailed`, `Malformed`."""
+    """The entries of these kinds, or of all, until a moment, and older than the one of this place.
+
+    Raises `StoreFailed`, `Malformed`.
+    """
     stream = account_stream(account)
     facts = [fact for fact in accounts.histories([stream]).get(stream, ()) if isinstance(fact, AccountEvent)]
     entries = [to_entry(fact) for fact in facts]
@@ -85,7 +95,7 @@ def account_history(
     entries += [_of_reconciliation(report) for report in reports]
     entries += [_of_journal(entry) for entry in journal_of(accounts, account)]
     entries.sort(key=lambda entry: (entry.at, entry.place), reverse=True)
-    wanted = [entry for entry in entries if not kinds or entry.kind in kinds]
+    wanted = [each for each in entries if (not kinds or each.kind in kinds) and each.at <= (until or each.at)]
     start = 0
     if after:
         start = next((place for place, entry in enumerate(wanted, 1) if entry.place == after), 0)
@@ -190,11 +200,12 @@ def _found(report: ReconciliationReport) -> Iterator[str]:
 
 @router.get("")
 async def show_account_history(
-    known: KnownAccount, installation: Installed, after: str = "", kind: str = ""
+    known: KnownAccount, installation: Installed, after: str = "", kind: str = "", until: str | None = None
 ) -> AccountHistory:
     """Show what happened to an account, the newest first: who changed what, and what reconciliations found."""
+    moment = moment_named(until)
     readers = installation.readers
     kinds = frozenset(filter(None, kind.split(",")))
     if unknown := kinds - {_SETTING, *_KINDS.values(), "reconciliation"}:
         raise Malformed(f"there is no kind {min(unknown)!r}")
-    return await readers.call(account_history, readers.accounts, readers.decider, known.account, after, kinds)
+    return await readers.call(account_history, readers.accounts, readers.decider, known.account, after, kinds, moment)

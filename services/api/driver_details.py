@@ -16,7 +16,7 @@ from services.api.driver_states import DriverState
 from services.api.events import own_fields
 from services.api.explanation_text import Past, field_name, name_of
 from services.api.explanations import DriverHistory, Entry, load
-from services.api.naming import unknown_driver
+from services.api.naming import moment_named, unknown_driver
 from services.api.routing import Installed, KnownAccount
 from services.api.schema import Moment, ResponseBody
 from services.decider.read_models import DesiredRow, LinkRow, ObservedRow, desired_of
@@ -241,9 +241,11 @@ def details(
 
 
 @router.get("/{driver:path}")
-async def show_driver(driver: str, known: KnownAccount, installation: Installed) -> DriverDetails:
-    """Show one driver whole, by the Portal's id."""
-    readers = installation.readers
+async def show_driver(
+    driver: str, known: KnownAccount, installation: Installed, until: str | None = None
+) -> DriverDetails:
+    """Show one driver whole, by the Portal's id: as it is now, with its history until a moment."""
+    readers, moment = installation.readers, moment_named(until)
     found = await readers.call(
         details,
         known.account,
@@ -256,4 +258,5 @@ async def show_driver(driver: str, known: KnownAccount, installation: Installed)
     )
     if found is None:
         raise await readers.call(unknown_driver, readers.intake, known.account, driver)
-    return found
+    entries = tuple(each for each in found.history if each.at <= (moment or each.at))
+    return found.model_copy(update={"history": entries})

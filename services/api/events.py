@@ -22,7 +22,7 @@ from domain.profile import SPECS
 from domain.store import Event, Record, Stream
 from services.accounts.handlers import account_of, did_you_mean
 from services.api.installation import Installation
-from services.api.naming import NamedTarget, is_stated, number_named, unknown_driver
+from services.api.naming import NamedTarget, is_stated, moment_named, number_named, unknown_driver
 from services.api.routing import Installed, new_router
 from services.api.schema import LARGEST_INTEGER, Malformed, Moment, ResponseBody
 from services.api.streaming import HEARTBEAT, EventStream, Waiting, Woken
@@ -336,8 +336,8 @@ async def reader_of(installation: Installation, query: EventQuery) -> EventReade
         driver_id=clean(query.driver_id, LONGEST_ID) if query.driver_id is not None else None,
         target=query.target,
         types=frozenset(name for text in query.kinds for name in _types(text)),
-        since=_to_moment(query.since),
-        until=_to_moment(query.until),
+        since=moment_named(query.since),
+        until=moment_named(query.until),
     )
     if filters.since and filters.until and filters.since > filters.until:
         raise Malformed(f"nothing is since {query.since} and until {query.until}: the one is after the other")
@@ -413,13 +413,3 @@ def _types(text: str) -> Sequence[str]:
             f"there is no event of the type {text!r}{did_you_mean(text, shown)}; see docs/reference/events.md"
         )
     return names[wanted]
-
-
-def _to_moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Malformed(f"{text!r} is not a date or time; write 2026-05-31 or 2026-05-31T08:30+00:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,6 +1,7 @@
 """Which driver, target or number a request names."""
 
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -142,3 +143,14 @@ def number_named(name: str, text: str, largest: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(largest)) and 1 <= int(text) <= largest):
         raise Malformed(f"{name} is a number from 1 to {largest}, not {text!r}")
     return int(text)
+
+
+def moment_named(text: str | None) -> datetime | None:
+    """The moment of a parameter, in UTC unless it says otherwise; None where it is left out. Raises `Malformed`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Malformed(f"{text!r} is not a date or time; write 2026-05-31 or 2026-05-31T08:30+00:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
