@@ -151,7 +151,12 @@ class SqliteStore(RelationalStore):
         return store
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
-        with sqlite_failures(), self._datastore.transaction(commit=False) as cursor:
+        # A question is a transaction of its own; to begin and end one around it takes twice as long as the question.
+        with (
+            sqlite_failures(),
+            self._datastore.get_connection(commit=False) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(sql, parameters)
             return [tuple(values) for values in cursor.fetchall()]
 
