@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -95,10 +96,10 @@ class Deployment:
     def prepare(self) -> None:
         """Make topics and tables, by the commands that an operator would give."""
         for command in (("topics", "create"), ("database", "migrate")):
-            run = subprocess.run(
-                [*_COMMAND, *command], env=self.environment, capture_output=True, text=True, check=False
-            )
-            assert run.returncode == 0, run.stderr
+            with TemporaryFile() as output:
+                status = Loaded(command, self.environment, output).wait(_PATIENCE)
+                output.seek(0)
+                assert status == 0, output.read().decode()
 
 
 @dataclass(slots=True, kw_only=True)

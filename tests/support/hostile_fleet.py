@@ -15,13 +15,13 @@ from typing import Final
 
 from domain.profile import Profile
 from services.sandbox.comparison import compare
-from services.sandbox.demo import RunningSandboxes, sandboxes
+from services.sandbox.demo import RunningSandboxes
 from services.sandbox.story import Fleet
 from tests.support.call_proxy import proxy
 from tests.support.fleet_story import FleetStage
 from tests.support.fleets import PartOfFleet, divided, seed
 from tests.support.hostile_target import HostileTarget
-from tests.support.processes import Up, outliving_client
+from tests.support.processes import Up, outliving_client, sandboxes
 from tests.support.storm import calm_down
 
 VICTIM, *OTHERS = ACCOUNTS = ("fleet-1", "fleet-2", "fleet-3")

@@ -25,6 +25,7 @@ _MODULES: Final = (
     "services.api.app",
     "services.cli.app",
     "services.cli.run",
+    "services.cli.sandbox",
     "services.cli.serve",
     "services.wiring.distributed",
     "services.wiring.embedded",
@@ -118,6 +119,9 @@ def _watched(order: Order, output: int, answering: int) -> Order:
     for standard in (sys.stdout, sys.stderr):
         os.dup2(output, standard.fileno())
     os.close(output)
+    # Those that were there believe that they write to whatever the first process writes to.
+    sys.stdout = os.fdopen(sys.stdout.fileno(), "w", closefd=False)
+    sys.stderr = os.fdopen(sys.stderr.fileno(), "w", buffering=1, errors="backslashreplace", closefd=False)
     return order
 
 

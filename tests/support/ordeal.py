@@ -12,7 +12,7 @@ from domain.store import DeadLetter, Event
 from services.api.installation import Installation
 from services.runtime.context import CHANGES
 from services.sandbox.comparison import Comparison
-from services.sandbox.demo import RunningSandboxes, sandboxes
+from services.sandbox.demo import RunningSandboxes
 from tests.support.backlog import Backlog
 from tests.support.delivered import Delivered, delivered
 from tests.support.distributed import Deployment, Serving, every_service, rolled, running, until_ready
@@ -21,6 +21,7 @@ from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
 from tests.support.killing import Blow, Kill, Killer
 from tests.support.patience import commanded
+from tests.support.processes import sandboxes
 from tests.support.servers import OwnKafka, OwnPostgres
 from tests.support.unruly_relay import UnrulyRelay
 

@@ -22,6 +22,23 @@ from tests.support.up_ahead import AHEAD, up
 _DONE_ALREADY = (400, 403, 404, 409)
 
 
+@asynccontextmanager
+async def sandboxes() -> AsyncIterator[RunningSandboxes]:
+    """`driverlink sandbox` with the sample fleet, on free ports."""
+    ports = [word for name in ("driveri", "motive", "portal") for word in (f"--{name}-port", "0")]
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as printed:
+        with os.fdopen(writing, "wb") as output:
+            process = Loaded(["sandbox", *ports], os.environ, output)
+        try:
+            lines = [await asyncio.to_thread(printed.readline) for _ in range(3)]
+            driveri, motive, portal = (line.split()[-1] for line in lines)
+            yield RunningSandboxes(driveri=driveri, motive=motive, portal=portal)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(process.wait)
+
+
 class Up:
     """`driverlink up` on a data folder, started again after each kill.
 

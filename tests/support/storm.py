@@ -13,11 +13,11 @@ from typing import Final
 
 from services.api.issues import IssueKind
 from services.sandbox.comparison import Comparison, TargetsState, compare, untouched
-from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage, sandboxes
+from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage
 from services.sandbox.story import Announcement, Fleet
 from tests.support.bad_weather import Mishap, Weather
 from tests.support.call_proxy import Call, proxy
-from tests.support.processes import Up, outliving_client
+from tests.support.processes import Up, outliving_client, sandboxes
 
 _DRIVERS: Final = 30
 _MOST_DELETES: Final = 3

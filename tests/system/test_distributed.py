@@ -11,10 +11,11 @@ import pytest
 from rich.progress import Progress
 
 from services.sandbox.comparison import Json
-from services.sandbox.demo import Demo, DemoResult, RunningSandboxes, Stage, sandboxes
+from services.sandbox.demo import Demo, DemoResult, RunningSandboxes, Stage
 from tests.support.backlog import Backlog
 from tests.support.distributed import Deployment, every_service, rolled, running, until_shared_out
 from tests.support.patience import commanded
+from tests.support.processes import sandboxes
 from tests.support.servers import Postgres, needed, own_kafka
 
 pytestmark = pytest.mark.long

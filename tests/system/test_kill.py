@@ -16,12 +16,11 @@ from domain.portal import Change
 from domain.store import Event
 from services.runtime.context import CHANGES, DECISIONS
 from services.sandbox.comparison import Comparison, Json
-from services.sandbox.demo import sandboxes
 from services.sandbox.story import Announcement
 from tests.support import exactly_once
 from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
-from tests.support.processes import Up, outliving_client
+from tests.support.processes import Up, outliving_client, sandboxes
 
 SEED = 20261122
 BETWEEN = (0.02, 1.2)

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from services.sandbox.comparison import Json
-from services.sandbox.demo import sandboxes
 from tests.support import exactly_once
 from tests.support.call_proxy import Call, Forward, passed_back, proxy
 from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
-from tests.support.processes import Up, outliving_client
+from tests.support.processes import Up, outliving_client, sandboxes
 
 _PATIENCE = 300.0
 """Seconds in which everything has come to rest."""

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from domain.store import Store, Stored
-from services.sandbox.demo import sandboxes
 from services.wiring.rebuild import stale_models
 from services.wiring.registry import SERVICES
 from tests.support import exactly_once
-from tests.support.processes import Up, outliving_client
+from tests.support.processes import Up, outliving_client, sandboxes
 from tests.unit.services.wiring.rebuilt import checked, opened_stores
 from tests.upgrade.fixtures import ACCOUNT, TARGETS, unpack
 from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold, unlike

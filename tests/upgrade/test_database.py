@@ -14,7 +14,7 @@ import pytest
 
 from adapters.store.locks import InstanceLock
 from domain.store import Stored, StoreFailed
-from services.sandbox.demo import RunningSandboxes, sandboxes
+from services.sandbox.demo import RunningSandboxes
 from services.wiring.distributed import Distributed, migrate_database
 from services.wiring.registry import SERVICES
 from tests.contract.lasting import at_once
@@ -22,6 +22,7 @@ from tests.support import exactly_once
 from tests.support.backlog import Backlog
 from tests.support.distributed import Deployment, every_service, running, until_ready
 from tests.support.patience import commanded
+from tests.support.processes import sandboxes
 from tests.support.servers import Kafka, Postgres
 from tests.upgrade.fixtures import ACCOUNT, TARGETS, load
 from tests.upgrade.resting import ACCOUNTS, at_rest, held, links_of, to_hold, unlike
