@@ -27,6 +27,7 @@ from services.runtime.context import Assignment, log_of
 from services.runtime.service import Notifier, Service
 from services.wiring import registry
 from services.wiring.rebuild import upgrade
+from tests.support.made_stores import put_stores
 from tests.support.stated import whole
 from tests.support.target_twin import TargetTwin
 
@@ -60,6 +61,7 @@ class SteppedServices:
         self._starts_at_once = starts_at_once
         self._begun: dict[Target, list[Attempt]] = {target: [] for target in Target}
         notifier = Notifier()
+        put_stores(folder)
         opened = {
             name: SqliteStore(folder / f"{name}.sqlite", log_name=spec.log, rows=spec.rows)
             for name, spec in registry.SERVICES.items()

@@ -26,6 +26,7 @@ from services.runtime.service import Service
 from services.wiring.embedded import open_embedded
 from services.wiring.settings import EmbeddedSettings
 from tests.contract.stands import fact
+from tests.support.made_stores import put_stores
 
 NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 CHANGES = "1/portal.driver-changes.v1/0"
@@ -41,6 +42,7 @@ class ApiStand:
 
     def __init__(self, folder: Path) -> None:
         self.now = NOW
+        put_stores(folder)
         self._installation = open_embedded(EmbeddedSettings(data=folder), lambda: self.now)
         self.app = to_app(self._installation)
         self._app = at_local_socket(self.app)
