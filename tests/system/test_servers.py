@@ -16,10 +16,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.support.servers import Kafka, OwnKafka, OwnPostgres, Postgres
+from tests.support.servers import Kafka, OwnKafka, OwnPostgres, Postgres, finding, needed
 from tests.support.servers.finding import KAFKA, POSTGRES
 
-TOPIC = "kept"
 GIVEN = [POSTGRES, KAFKA]
 
 HARD = pytest.mark.parametrize(
@@ -83,6 +82,20 @@ def test_a_dropped_database_is_gone_although_a_client_is_connected(postgres: Pos
         psycopg.connect(url)
 
 
+@pytest.fixture(scope="module")
+def own_kafka() -> Iterator[OwnKafka]:
+    """A Kafka of this file's own, which every test leaves running."""
+    with needed(finding.own_kafka()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[OwnPostgres]:
+    """The same of PostgreSQL."""
+    with needed(finding.own_postgres()) as server:
+        yield server
+
+
 @HARD
 def test_postgres_keeps_what_was_committed(own_postgres: OwnPostgres, *, hard: bool) -> None:
     """A restart loses no commit, and the URL stays."""
@@ -108,10 +121,11 @@ def test_kafka_gives_back_what_it_took(kafka: Kafka) -> None:
 @HARD
 def test_kafka_keeps_what_was_acknowledged(own_kafka: OwnKafka, *, hard: bool) -> None:
     """A restart loses no acknowledged record, the address stays, and the topic takes records at once."""
-    asyncio.run(_keep(own_kafka.servers, TOPIC))
+    topic = f"kept-{hard}"
+    asyncio.run(_keep(own_kafka.servers, topic))
     own_kafka.restart(hard=hard)
-    asyncio.run(_send(own_kafka.servers, TOPIC, b"after"))
-    assert asyncio.run(_read(own_kafka.servers, TOPIC, 2)) == [b"before", b"after"]
+    asyncio.run(_send(own_kafka.servers, topic, b"after"))
+    assert asyncio.run(_read(own_kafka.servers, topic, 2)) == [b"before", b"after"]
 
 
 @pytest.fixture
