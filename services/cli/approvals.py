@@ -16,14 +16,10 @@ from services.cli.client import (
     ask,
 )
 from services.cli.listing import (
-    LimitOption,
+    Form,
     Output,
-    OutputOption,
-    SortOption,
-    UtcOption,
-    WatchOption,
     field,
-    print_list,
+    listing,
     time_of,
     watched,
 )
@@ -36,30 +32,20 @@ DigestArgument = Annotated[str, typer.Argument(metavar="HASH", help="The hash of
 
 
 @approvals.command("list")
-def list_all(
-    account: AccountArgument,
-    data: DataOption = None,
-    *,
-    output: OutputOption = Output.TABLE,
-    sort: SortOption = None,
-    limit: LimitOption = None,
-    watch: WatchOption = False,
-    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
-    as_json: JsonOption = False,
-) -> None:
+@listing
+def list_all(account: AccountArgument, data: DataOption = None, *, form: Form) -> None:
     """List the sets of held deletes of an account.
 
     Examples:
         driverlink approvals list acme
         driverlink approvals list acme -o csv --sort since
     """
-    form = Output.JSON if as_json else output
 
     def show() -> None:
         nothing = f"no deletes of {account} are held"
-        print_list(_held(account, data), _SETS, output=form, sort=sort, limit=limit, empty=nothing)
+        form.print(_held(account, data), _SETS, empty=nothing)
 
-    watched(show, is_on=watch)
+    watched(show, is_on=form.watch)
 
 
 _SETS: Mapping[str, Callable[[Json], object]] = {
@@ -153,42 +139,25 @@ def _held(account: str, data: DataOption) -> list[Json]:
 
 
 @rekeyings.command("list")
-def list_rekeyings(
-    account: AccountArgument,
-    data: DataOption = None,
-    *,
-    output: OutputOption = Output.TABLE,
-    sort: SortOption = None,
-    limit: LimitOption = None,
-    watch: WatchOption = False,
-    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
-    as_json: JsonOption = False,
-) -> None:
+@listing
+def list_rekeyings(account: AccountArgument, data: DataOption = None, *, form: Form) -> None:
     """List the held drivers of an account, with their identifiers before and after, and the hash of the set.
 
     Examples:
         driverlink rekeyings list acme
         driverlink rekeyings list acme -o csv --limit 20
     """
-    form = Output.JSON if as_json else output
 
     def show() -> None:
         found = ask(data, lambda services: services.get(f"/accounts/{account}/rekeyings"))
-        if form is Output.TABLE and not found["drivers"]:
+        if form.output is Output.TABLE and not found["drivers"]:
             print_note(f"nothing is held for {account}")
             return
-        print_list(
-            found["drivers"],
-            _REKEYED,
-            output=form,
-            sort=sort,
-            limit=limit,
-            document=lambda shown: {**found, "drivers": shown},
-        )
-        if form in (Output.TABLE, Output.WIDE):
+        form.print(found["drivers"], _REKEYED, document=lambda shown: {**found, "drivers": shown})
+        if form.output in (Output.TABLE, Output.WIDE):
             out.print(f"hash {found['digest']}", markup=False)
 
-    watched(show, is_on=watch)
+    watched(show, is_on=form.watch)
 
 
 def _identifiers(name: str) -> Callable[[Json], object]:

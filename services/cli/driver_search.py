@@ -6,11 +6,18 @@ from typing import Annotated
 
 import typer
 
-from services.cli.client import AccountArgument, DataOption, Json, JsonOption, Services, ask
-from services.cli.listing import LimitOption, Output, OutputOption, SortOption, WatchOption, field, print_list, watched
+from services.cli.client import AccountArgument, DataOption, Json, Services, ask
+from services.cli.listing import (
+    Form,
+    Output,
+    field,
+    listing,
+    watched,
+)
 from services.cli.printing import print_note
 
 
+@listing
 def list_drivers(
     account: AccountArgument,
     *,
@@ -18,11 +25,7 @@ def list_drivers(
         str, typer.Option(metavar="TEXT", help="Only those with this in their name, e-mail or any id they ever had.")
     ] = "",
     data: DataOption = None,
-    output: OutputOption = Output.TABLE,
-    sort: SortOption = None,
-    limit: LimitOption = None,
-    watch: WatchOption = False,
-    as_json: JsonOption = False,
+    form: Form,
 ) -> None:
     """List the drivers of an account, with their state on each target.
 
@@ -30,20 +33,19 @@ def list_drivers(
         driverlink drivers list acme --search "jane doe"
         driverlink drivers list acme -o csv --sort name
     """
-    form = Output.JSON if as_json else output
 
     def show() -> None:
         # A list that is sorted is cut afterwards.
-        most = limit + 1 if limit and not sort else None
+        most = form.limit + 1 if form.limit and not form.sort else None
         found = ask(data, lambda services: [*islice(_drivers(services, account, search), most)])
-        if form is Output.TABLE and not found:
+        if form.output is Output.TABLE and not found:
             print_note(f"no driver of {account} matches")
             return
-        print_list(found if sort else found[:limit], _COLUMNS, output=form, sort=sort, limit=limit, wide=_WIDE)
-        if most and len(found) == most and form in (Output.TABLE, Output.WIDE):
+        form.print(found if form.sort else found[: form.limit], _COLUMNS, wide=_WIDE)
+        if most and len(found) == most and form.output in (Output.TABLE, Output.WIDE):
             print_note("there are more: see them by another --limit")
 
-    watched(show, is_on=watch)
+    watched(show, is_on=form.watch)
 
 
 def _drivers(services: Services, account: str, search: str) -> Iterator[Json]:

@@ -8,15 +8,10 @@ import typer
 
 from services.cli.client import DataOption, Json, JsonOption, NoteOption, account_id, ask
 from services.cli.listing import (
-    LimitOption,
-    Output,
-    OutputOption,
-    SortOption,
-    UtcOption,
-    WatchOption,
+    Form,
     ago,
     field,
-    print_list,
+    listing,
     time_of,
     watched,
 )
@@ -71,30 +66,21 @@ def create(
 
 
 @keys.command("list")
-def list_all(
-    data: DataOption = None,
-    *,
-    output: OutputOption = Output.TABLE,
-    sort: SortOption = None,
-    limit: LimitOption = None,
-    watch: WatchOption = False,
-    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
-    as_json: JsonOption = False,
-) -> None:
+@listing
+def list_all(data: DataOption = None, *, form: Form) -> None:
     """List API keys, the newest first.
 
     Examples:
         driverlink keys list
         driverlink keys list --sort used -o csv
     """
-    form = Output.JSON if as_json else output
 
     def show() -> None:
         found = ask(data, lambda services: services.get("/keys"))
         nothing = "no keys yet: make one with `driverlink keys create`"
-        print_list(found, _COLUMNS, output=form, sort=sort, limit=limit, wide=_WIDE, empty=nothing)
+        form.print(found, _COLUMNS, wide=_WIDE, empty=nothing)
 
-    watched(show, is_on=watch)
+    watched(show, is_on=form.watch)
 
 
 def _state(key: Json) -> str:
@@ -136,17 +122,8 @@ def revoke(
 
 
 @journal.command("list")
-def list_journal(
-    account: AccountOption = None,
-    data: DataOption = None,
-    *,
-    output: OutputOption = Output.TABLE,
-    sort: SortOption = None,
-    limit: LimitOption = None,
-    watch: WatchOption = False,
-    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
-    as_json: JsonOption = False,
-) -> None:
+@listing
+def list_journal(account: AccountOption = None, data: DataOption = None, *, form: Form) -> None:
     """List the last 100 things that people did to keys, credentials, webhook secrets and dead letters, and why.
 
     What they did to accounts otherwise is in `driverlink events`.
@@ -155,13 +132,12 @@ def list_journal(
         driverlink journal list
         driverlink journal list --account acme -o csv
     """
-    form = Output.JSON if as_json else output
 
     def show() -> None:
         found = ask(data, lambda services: services.get("/journal", account=account))["entries"]
-        print_list(found, _ENTRIES, output=form, sort=sort, limit=limit, empty="nothing was done yet")
+        form.print(found, _ENTRIES, empty="nothing was done yet")
 
-    watched(show, is_on=watch)
+    watched(show, is_on=form.watch)
 
 
 _ENTRIES: Mapping[str, Callable[[Json], object]] = {

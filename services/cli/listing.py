@@ -4,14 +4,19 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from functools import wraps
+from inspect import Signature, signature
+from typing import Annotated, Any, Final, ParamSpec
 
 import typer
 
-from services.cli.client import Json
+from services.cli.client import Json, JsonOption
 from services.cli.printing import moment, out, print_json, print_note, print_table
+
+P = ParamSpec("P")
 
 _WATCH_EVERY: Final = 2.0
 """Seconds between two looks of `--watch`."""
@@ -47,6 +52,51 @@ SortOption = Annotated[
 ]
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Look again every two seconds, until Ctrl-C.")]
 UtcOption = Annotated[bool, typer.Option("--utc", help="Print every time in full, in UTC.", callback=in_utc)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a person wants a list."""
+
+    output: Output
+    sort: str | None
+    limit: int | None
+    watch: bool
+
+    def print(self, found: Sequence[Json], columns: Mapping[str, Callable[[Json], object]], **more: Any) -> None:  # noqa: ANN401 - those of `print_list`
+        """Print a list so; see `print_list`."""
+        print_list(found, columns, output=self.output, sort=self.sort, limit=self.limit, **more)
+
+
+def _form(
+    *,
+    output: OutputOption = Output.TABLE,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = False,
+    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
+    as_json: JsonOption = False,
+) -> Form:
+    return Form(output=Output.JSON if as_json else output, sort=sort, limit=limit, watch=watch)
+
+
+def listing(command: Callable[P, None]) -> Callable[..., None]:
+    """The same command with the options of every list, which it gets as its argument `form`."""
+    options = signature(_form, eval_str=True).parameters
+    own = [each for each in signature(command, eval_str=True).parameters.values() if each.name != "form"]
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:  # noqa: ANN401 - what typer has parsed
+        form = _form(**{name: given.pop(name) for name in options})
+        command(**{**given, "form": form})  # type: ignore[call-arg]  # typer calls by name
+
+    described = Signature([*own, *options.values()])
+    vars(with_options).update(
+        __signature__=described, __annotations__={name: each.annotation for name, each in described.parameters.items()}
+    )
+    return with_options
+
+
 ExitCodeOption = Annotated[bool, typer.Option("--exit-code", help="Exit with 3 where there is anything.")]
 
 FOUND: Final = 3

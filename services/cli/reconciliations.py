@@ -24,13 +24,9 @@ from services.cli.client import (
     reached,
 )
 from services.cli.listing import (
-    LimitOption,
+    Form,
     Output,
-    OutputOption,
-    SortOption,
-    UtcOption,
-    WatchOption,
-    print_list,
+    listing,
     watched,
 )
 from services.cli.printing import moment, out, print_json, print_note, print_table, progress_bar
@@ -111,6 +107,7 @@ def _print_result(result: Json) -> None:
         print_table(DRIVER_COLUMNS, map(driver_row, result["drivers"]))
 
 
+@listing
 def reconciliations(
     account: AccountArgument,
     *,
@@ -121,17 +118,11 @@ def reconciliations(
     details: Annotated[
         bool,
         typer.Option(
-            "--details",
-            help="List unmanaged drivers, and drivers that the last reconciliation did not find in sync.",
+            "--details", help="List unmanaged drivers, and drivers that the last reconciliation did not find in sync."
         ),
     ] = False,
     data: DataOption = None,
-    output: OutputOption = Output.TABLE,
-    sort: SortOption = None,
-    limit: LimitOption = None,
-    watch: WatchOption = False,
-    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
-    as_json: JsonOption = False,
+    form: Form,
 ) -> None:
     """List past reconciliations and what they found.
 
@@ -143,25 +134,25 @@ def reconciliations(
         driverlink reconciliations acme --target motive --last 1 --details
         driverlink reconciliations acme --sort -drifted -o csv
     """
-    query, form = {"target": target, "last": last}, Output.JSON if as_json else output
+    query = {"target": target, "last": last}
 
     def show() -> None:
         services = reached(data)
         reports = _reports(services, account, query)
-        if form is Output.TABLE and not reports:
+        if form.output is Output.TABLE and not reports:
             print_note(
                 f"no reconciliation of {account} has finished yet; start one: "
                 f"`driverlink reconcile {account} --as PERSON`"
             )
             return
         whole = partial(_to_document, services, account)
-        print_list(reports, _REPORT_CELLS, output=form, sort=sort, limit=limit, document=whole)
-        if form in (Output.TABLE, Output.WIDE):
+        form.print(reports, _REPORT_CELLS, document=whole)
+        if form.output in (Output.TABLE, Output.WIDE):
             _print_two_writers(reports)
             if details:
                 _print_details(services, account, reports)
 
-    watched(show, is_on=watch)
+    watched(show, is_on=form.watch)
 
 
 def _to_document(services: Services, account: str, reports: Sequence[Json]) -> Json:

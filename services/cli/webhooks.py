@@ -17,15 +17,10 @@ from services.cli.client import (
     ask,
 )
 from services.cli.listing import (
-    LimitOption,
-    Output,
-    OutputOption,
-    SortOption,
-    UtcOption,
-    WatchOption,
+    Form,
     ago,
     field,
-    print_list,
+    listing,
     time_of,
     watched,
 )
@@ -49,17 +44,8 @@ SecretFile = Annotated[
 
 
 @webhook.command()
-def show(
-    account: AccountArgument,
-    data: DataOption = None,
-    *,
-    output: OutputOption = Output.TABLE,
-    sort: SortOption = None,
-    limit: LimitOption = None,
-    watch: WatchOption = False,
-    utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
-    as_json: JsonOption = False,
-) -> None:
+@listing
+def show(account: AccountArgument, data: DataOption = None, *, form: Form) -> None:
     """Show who may push to an account, where to, and what was refused. Secrets are not shown.
 
     Examples:
@@ -69,9 +55,9 @@ def show(
 
     def show_once() -> None:
         found = ask(data, lambda services: services.get(f"/accounts/{account}/webhooks"))
-        print_list(found, _COLUMNS, output=Output.JSON if as_json else output, sort=sort, limit=limit)
+        form.print(found, _COLUMNS)
 
-    watched(show_once, is_on=watch)
+    watched(show_once, is_on=form.watch)
 
 
 _COLUMNS: Mapping[str, Callable[[Json], object]] = {
