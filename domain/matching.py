@@ -208,7 +208,7 @@ def temporary_values(target: Target, temporary: str) -> dict[str, str]:
 
 def temporary_fields(target: Target, profile: Profile, temporary: str) -> tuple[str, ...]:
     """The fields of the profile that hold a temporary value."""
-    if not any(temporary in profile.get(field, "") for field in _WITH_TEMPORARY[target]):
+    if not [field for field in _WITH_TEMPORARY[target] if temporary in profile.get(field, "")]:
         return ()
     values = temporary_values(target, temporary)
     return tuple(field for field, text in values.items() if profile.get(field) == text)

@@ -83,7 +83,7 @@ def chosen(profile: Profile, fields: Iterable[str]) -> dict[str, str]:
 
 def changed(profile: Profile, former: Profile) -> tuple[str, ...]:
     """The sorted names of the profile's fields that stood differently before, compared exactly."""
-    return tuple(sorted(field for field, text in profile.items() if text != former.get(field)))
+    return tuple(sorted([field for field, text in profile.items() if text != former.get(field)]))
 
 
 def differing(desired: Profile, shown: Profile, unreadable: Iterable[str] = ()) -> tuple[str, ...]:
@@ -94,9 +94,13 @@ def differing(desired: Profile, shown: Profile, unreadable: Iterable[str] = ()) 
     """
     return tuple(
         sorted(
-            field
-            for field, text in desired.items()
-            if text != (other := shown.get(field, "")) and field not in unreadable and not _is_same(field, text, other)
+            [
+                field
+                for field, text in desired.items()
+                if text != (other := shown.get(field, ""))
+                and field not in unreadable
+                and not _is_same(field, text, other)
+            ]
         )
     )
 

@@ -86,7 +86,19 @@ R = TypeVar("R", bound=Row)
 S = TypeVar("S")
 
 
-_KEYS: dict[type[Row], Callable[[Row], object]] = {}
+Values = tuple[Value, ...]
+"""Those of the columns in the key of a row, in their order."""
+
+_KEYS: dict[type[Row], Callable[[Row], Values]] = {}
+
+
+def key_of(row: Row) -> Values:
+    """The key of a row."""
+    kind = type(row)
+    if kind not in _KEYS:
+        get: Callable[[Row], Any] = attrgetter(*kind.KEY)
+        _KEYS[kind] = (lambda row: (get(row),)) if len(kind.KEY) == 1 else get
+    return _KEYS[kind](row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,16 +256,14 @@ class Unit:
 
     events: list[Event] = field(default_factory=list)
     states: dict[UUID, object] = field(default_factory=dict)
-    rows: dict[tuple[type[Row], object], Row] = field(default_factory=dict)
+    rows: dict[tuple[type[Row], Values], Row] = field(default_factory=dict)
     removed: list[tuple[type[Row], Where]] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
 
     def keep(self, rows: Iterable[Row]) -> None:
         """Insert these rows, or put them in the place of those with the same key."""
         for row in rows:
-            kind = type(row)
-            key_of = _KEYS.get(kind) or _KEYS.setdefault(kind, attrgetter(*kind.KEY))
-            self.rows[kind, key_of(row)] = row
+            self.rows[type(row), key_of(row)] = row
 
     def remove(self, row: type[Row], where: Where) -> None:
         """Remove the rows that match, before any are kept."""

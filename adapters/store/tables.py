@@ -170,7 +170,10 @@ class Table(Generic[R]):
 
     def parameters(self, row: R) -> tuple[Any, ...]:
         """A row as the parameters of `upsert`."""
-        values = list(self.values(row))
+        stated = self.values(row)
+        if not self.json_places:
+            return stated
+        values = list(stated)
         for place in self.json_places:
             value = values[place]
             values[place] = "[]" if value == [] else _to_json(value)

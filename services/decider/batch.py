@@ -14,7 +14,7 @@ from domain.driver_link import DriverLink, apply, unlinked
 from domain.guard import WINDOW, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
 from domain.matching import DesiredDriver, Roster, claims, is_key_identifier, key_identifier
-from domain.store import FILLED, Row, Store, Unit, Where
+from domain.store import FILLED, Row, Store, Unit, Values, Where
 from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
@@ -30,7 +30,7 @@ from services.decider.read_models import (
     to_link_row,
     to_observed_driver,
 )
-from services.runtime.read_models import Events, Values, kept_rows, to_unit
+from services.runtime.read_models import Events, kept_rows, to_unit
 
 Links = dict[PortalDriverId, DriverLink]
 

@@ -15,13 +15,26 @@ from operator import attrgetter
 from typing import Any, Final, TypeVar, get_origin
 from uuid import UUID
 
-from domain.store import FILLED, Commit, Event, Record, Row, Store, StoreConflict, Stored, Stream, Unit, Value, Where
+from domain.store import (
+    FILLED,
+    Commit,
+    Event,
+    Record,
+    Row,
+    Store,
+    StoreConflict,
+    Stored,
+    Stream,
+    Unit,
+    Value,
+    Values,
+    Where,
+    key_of,
+)
 from services.runtime.partitions import OwnedStore
 
 R = TypeVar("R", bound=Row)
 S = TypeVar("S")
-
-Values = tuple[Value, ...]
 
 MOST: Final = 20_000
 """Lookups that are remembered of each row type; the one that was asked for longest ago is forgotten first."""
@@ -160,10 +173,10 @@ class CachingStore:
             known = self._known.get(kind)
             if known is None or not known.remove(where):
                 uncertain.add(kind)
-        for row in unit.rows.values():
-            known = self._known.get(type(row))
-            if known is None or not known.keep(row):
-                uncertain.add(type(row))
+        for (kind, key), row in unit.rows.items():
+            known = self._known.get(kind)
+            if known is None or not known.keep(key, row):
+                uncertain.add(kind)
         return uncertain
 
     def _trim(self) -> None:
@@ -339,7 +352,6 @@ class _Known:
         self.is_whole: dict[Value, bool] = {}
         """By account, as far as the store was asked: whether it has no rows but those in `entries`."""
         self._is_whole_key = self.columns == kind.KEY
-        self._key_of = attrgetter(*kind.KEY)
         is_wide = any(get_origin(column.type) in {dict, list} for column in fields(kind))
         self._most = most // WIDE if is_wide else most
         get: Callable[[Row], Any] = attrgetter(*columns)
@@ -358,14 +370,14 @@ class _Known:
             if rows and values[0] in self.is_whole:
                 self.is_whole[values[0]] = False
 
-    def keep(self, row: Row) -> bool:
-        """A row was stored; whether all rows of its values are known. Of a group they are only where they were."""
-        values = self.values_of(row)
+    def keep(self, key: Values, row: Row) -> bool:
+        """The row of this key was stored; whether all rows of its values are known: of a group only where they were."""
         if self._is_whole_key:
-            self.put(values, (row,))
-        elif (known := self._rows_of(values)) is not None:
-            key = self._key_of(row)
-            self.put(values, (*(each for each in known if self._key_of(each) != key), row))
+            self.put(key, (row,))
+            return True
+        values = self.values_of(row)
+        if (known := self._rows_of(values)) is not None:
+            self.put(values, (*(each for each in known if key_of(each) != key), row))
         else:
             return False
         return True

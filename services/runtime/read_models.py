@@ -7,15 +7,11 @@ the logs and beside the old tables, before the service consumes anything.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from operator import attrgetter
 from typing import Any, Final, Protocol, TypeVar
 
-from domain.store import Event, ReadModelVersion, Row, Store, Stored, Unit, Value
+from domain.store import Event, ReadModelVersion, Row, Store, Stored, Unit, Value, Values, key_of
 
 R = TypeVar("R", bound=Row)
-
-Values = tuple[Value, ...]
-"""Those of the columns in the key of a row, in their order."""
 
 Events = Sequence[tuple[int, Event]]
 """Events of one log in its order, each with its position there."""
@@ -128,7 +124,6 @@ class Rows:
         known = self._known[kind]
         if missing := dict.fromkeys(key for key in keys if key not in known):
             known.update(missing)
-            key_of = _key_of(kind)
             for row in self._read(kind, missing):
                 known[key_of(row)] = row
 
@@ -142,9 +137,7 @@ class Rows:
 
     def put(self, row: Row) -> None:
         """Keep this row, in the place of the one with its key."""
-        kind = type(row)
-        key_of = _KEYS.get(kind) or _key_of(kind)
-        self._change(kind, key_of(row), row)
+        self._change(type(row), key_of(row), row)
 
     def remove(self, kind: type[Row], *key: Value) -> None:
         """Keep no row of this key."""
@@ -174,16 +167,6 @@ class Rows:
         self._known.clear()
 
 
-_KEYS: dict[type[Row], Callable[[Row], Values]] = {}
-
-
-def _key_of(kind: type[Row]) -> Callable[[Row], Values]:
-    if kind not in _KEYS:
-        get: Callable[[Row], Any] = attrgetter(*kind.KEY)
-        _KEYS[kind] = (lambda row: (get(row),)) if len(kind.KEY) == 1 else get
-    return _KEYS[kind]
-
-
 def kept_rows(store: Store) -> Rows:
     """The rows of a store, to be changed live: `to_unit` has what was changed."""
     return Rows(lambda kind, keys: store.among(kind, kind.KEY, keys))
@@ -204,7 +187,7 @@ def to_unit(changes: Iterable[tuple[type[Row], Mapping[Values, Row | None]]]) ->
             if row is None:
                 unit.remove(kind, dict(zip(kind.KEY, key, strict=True)))
             else:
-                unit.keep([row])
+                unit.rows[kind, key] = row
     return unit
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder
+from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +31,7 @@ def test_every_kind_of_event_is_stored_as_the_library_would(topic: str) -> None:
     state = {name: value for name, value in vars(SAMPLES[topic]).items() if not name.startswith("originator_")}
     assert OURS.encode(state) == THEIRS.encode(state)
     assert OURS.decode(THEIRS.encode(state)) == state
+    assert new_mapper().to_stored_event(SAMPLES[topic]) == Mapper(THEIRS).to_stored_event(SAMPLES[topic])
 
 
 JSON = st.recursive(
