@@ -43,6 +43,24 @@ class _Mapper(Mapper[UUID]):
         id, version = state.pop("originator_id"), state.pop("originator_version")  # noqa: A001 - the event's word
         return StoredEvent(id, version, kind.TOPIC, self.transcoder.encode(state))
 
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:  # noqa: ANN401 - as above
+        """The event that was stored."""
+        kind = Event.BY_TOPIC.get(stored_event.topic)
+        if kind is None or hasattr(kind, "class_version") or _VERSION in stored_event.state:
+            return super().to_domain_event(stored_event)
+        try:
+            state = self.transcoder.decode(stored_event.state)
+        except Exception:  # noqa: BLE001 - the library says what is wrong
+            return super().to_domain_event(stored_event)
+        state["originator_id"] = stored_event.originator_id
+        state["originator_version"] = stored_event.originator_version
+        event = object.__new__(kind)
+        vars(event).update(state)
+        return event
+
+
+_VERSION = b'"class_version"'
+"""Stands in events of later forms than the first."""
 
 _MARKED = ("_type_", "_data_")
 _MARK = b'"_type_"'
@@ -191,7 +209,7 @@ def to_event(mapper: Mapper[UUID], stored: StoredEvent) -> Event:
 
 def _check_version(stored: StoredEvent) -> None:
     """Raise `ValueError` for an event of a later version than is known: the library would take it for an old one."""
-    if b'"class_version"' not in stored.state:
+    if _VERSION not in stored.state:
         return
     stated = json.loads(stored.state)
     version = stated.get("class_version", 1) if isinstance(stated, dict) else 1

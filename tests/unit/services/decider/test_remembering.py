@@ -13,6 +13,7 @@ from domain.driver_link import Decision
 from domain.identity import AccountId
 from domain.store import Event
 from services.decider.handlers import Decider
+from services.runtime.consumer import Handler
 from services.runtime.context import Assignment
 from services.wiring import registry
 from tests.benchmarks.fleet import AT, Fleet, confirmed
@@ -42,7 +43,7 @@ def test_updates_of_drivers_who_are_remembered_ask_the_database_nothing(behind: 
     store, numbers = registry.SERVICES["decider"].caching(behind), count(1)
     decider = Decider(store, lambda: AT, Assignment())
 
-    def stored(handler: Any, events: Sequence[Event]) -> list[Event]:  # noqa: ANN401 - any handler of the decider
+    def stored(handler: Handler, events: Sequence[Event]) -> list[Event]:
         unit = handler([(next(numbers), event) for event in events])
         store.commit(unit)
         return unit.events
