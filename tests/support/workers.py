@@ -113,9 +113,10 @@ def _work(session: pytest.Session, connection: "Connection[Any, Any]", files: Fi
     capturing.start_global_capturing()
     with suppress(EOFError, BrokenPipeError):
         while True:
-            for item in files[connection.recv()]:
-                # The session goes on, whichever file comes next.
-                session.config.hook.pytest_runtest_protocol(item=item, nextitem=session)
+            items = files[connection.recv()]
+            # Behind the last comes another file of the same session, whichever it is.
+            for item, following in zip(items, [*items[1:], session], strict=True):
+                session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if session.shouldfail:
                     return
             connection.send(None)

@@ -12,8 +12,9 @@ import pytest
 
 @pytest.fixture(scope="module")
 def shared():
+    print("made for the tests of {0}")
     yield os.getpid()
-    print("the file is left")
+    print("the tests of {0} have ended")
 
 def test_good(shared):
     assert shared == os.getpid()
@@ -75,6 +76,7 @@ def test_every_test_is_run_once_and_reported_with_what_it_printed(tmp_path: Path
     assert "3 failed, 6 passed, 3 skipped" in output
     for name in ("one", "two", "three"):
         assert output.count(f"\nwhat was printed of {name}\n") == 1
+        assert f"made for the tests of {name}\n" not in output
 
 
 @pytest.mark.parametrize("ending", [DYING, LATE], ids=["in the midst", "at its end"])
