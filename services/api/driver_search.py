@@ -1,13 +1,15 @@
 """`/accounts/{account}/drivers`: the drivers of an account, found by name, e-mail or any id that they ever had."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Annotated
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from json import dumps, loads
+from operator import attrgetter
+from typing import Annotated, Self
 
 from fastapi import Query
 
 from domain.cleaning import LONGEST, clean, folded
-from domain.identity import AccountId, PortalDriverId, Target, portal_driver_stream
-from domain.portal import Change
+from domain.identity import AccountId, Target
 from domain.profile import Profile
 from domain.store import Store, Where, pages
 from services.api.explanation_text import field_name, name_of
@@ -15,6 +17,7 @@ from services.api.naming import NamedTarget
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Malformed, ResponseBody
 from services.decider.read_models import DesiredRow, LinkRow
+from services.intake.read_models import LONGEST_TERM, SEARCHED_IDS, KnownDriver, SearchTerm, search_terms
 
 router = new_router("drivers", prefix="/accounts/{account}/drivers")
 
@@ -25,10 +28,7 @@ MOST_LISTED = 100
 """Drivers in one response."""
 
 MOST_LOOKED_AT = 20_000
-"""Drivers that one search looks at by what is known of them now; of the former ids of a tenth of them."""
-
-_NOW, _FORMER = "now", "former"
-_IDS = ("ref_id", "driveri_driver_id")
+"""Drivers that are looked at for one list, where most of them are not in it."""
 
 
 class ListedState(ResponseBody):
@@ -41,7 +41,11 @@ class ListedState(ResponseBody):
 
 
 class ListedDriver(ResponseBody):
-    """A portal driver, for people who may see its name; `former` says by which former id it was found, if by one."""
+    """A portal driver, for people who may see its name.
+
+    `found_by` says by what a search found it: an id, the name or the e-mail; `former` is the same where that is an id
+    that it had once, and has no more.
+    """
 
     driver: str
     name: str
@@ -49,6 +53,7 @@ class ListedDriver(ResponseBody):
     ref_id: str
     driveri_driver_id: str
     is_wanted: bool
+    found_by: str
     former: str
     targets: tuple[ListedState, ...]
 
@@ -58,6 +63,25 @@ class DriverPage(ResponseBody):
 
     drivers: tuple[ListedDriver, ...]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundBy:
+    """By which field a driver was found, in words; empty where nothing was searched for."""
+
+    field: str = ""
+    is_former: bool = False
+
+    @classmethod
+    def of(cls, term: SearchTerm, profile: Profile) -> Self:
+        field = _WORDS.get(term.field) or field_name(term.field)
+        return cls(field, term not in search_terms(term.account, term.driver, profile))
+
+
+_WORDS = {"driver": "portal id", "name": "name"}
+"""The fields by which drivers are found that are not those of a profile, in words."""
+
+_LISTED = _FoundBy()
 
 
 def names_of(decider: Store, account: str, drivers: Collection[str]) -> dict[str, str]:
@@ -73,15 +97,14 @@ def in_state(
     if state == "undecided":
         return _undecided(decider, account, targets, after=after, limit=limit)
     if not (state or reason):
-        found, last = _looked_through(decider, account, _wanted, after, limit, MOST_LOOKED_AT, page_of=limit)
-        return _to_page(decider, account, found, last)
+        return _all_wanted(decider, account, after=after, limit=limit)
     where: Where = {"account": account, "target": [*map(str, targets)]}
     where = {**where, **({"state": state} if state else {}), **({"reason": reason} if reason else {})}
     # A driver has at most one row for each target, so these are enough for that many drivers.
     links = decider.select(LinkRow, where, order_by="driver", after=after, limit=limit * len(targets))
     drivers = list(dict.fromkeys(row.driver for row in links))
     is_full = len(links) == limit * len(targets) or len(drivers) > limit
-    return _to_page(decider, account, dict.fromkeys(drivers[:limit], ""), drivers[:limit][-1] if is_full else "")
+    return _to_page(decider, account, dict.fromkeys(drivers[:limit], _LISTED), drivers[:limit][-1] if is_full else "")
 
 
 def _undecided(decider: Store, account: str, targets: Sequence[Target], *, after: str, limit: int) -> DriverPage:
@@ -89,7 +112,7 @@ def _undecided(decider: Store, account: str, targets: Sequence[Target], *, after
     found: list[str] = []
     seen, last = 0, ""
     for page in pages(decider, DesiredRow, {"account": account}, "driver", after=after):
-        drivers = [*_wanted(page)]
+        drivers = _wanted(page)
         where: Where = {"account": account, "target": [*map(str, targets)], "driver": drivers}
         links = decider.count(LinkRow, where, by=["driver"])
         for driver in drivers:
@@ -97,88 +120,80 @@ def _undecided(decider: Store, account: str, targets: Sequence[Target], *, after
             if links.get((driver,), 0) < len(targets):
                 found.append(driver)
             if len(found) == limit:
-                return _to_page(decider, account, dict.fromkeys(found, ""), last)
+                return _to_page(decider, account, dict.fromkeys(found, _LISTED), last)
         seen += len(page)
         if seen >= MOST_LOOKED_AT:
-            return _to_page(decider, account, dict.fromkeys(found, ""), page[-1].driver)
-    return _to_page(decider, account, dict.fromkeys(found, ""), "")
+            return _to_page(decider, account, dict.fromkeys(found, _LISTED), page[-1].driver)
+    return _to_page(decider, account, dict.fromkeys(found, _LISTED), "")
 
 
 def search(decider: Store, intake: Store, account: AccountId, text: str, *, after: str, limit: int) -> DriverPage:
-    """The next drivers, deleted ones too, whose name, e-mail or id has this in it, in any letter case.
+    """The next drivers, deleted ones too, with a word of the name, an e-mail or any id ever that begins like this.
 
-    If there are none, those who had this as an id at some time. Raises `StoreFailed`, and `Malformed` for a cursor
-    that is not one.
+    They come in the order of what they are found by. Only terms are looked at that begin so, at most `limit` of them.
+    Raises `StoreFailed`, and `Malformed` for a cursor that is not one.
     """
-    phase, _, behind = after.partition(":") if after else (_NOW, "", "")
-    if phase not in (_NOW, _FORMER):
+    wanted = folded(text)[:LONGEST_TERM]
+    behind = _from_cursor(after) if after else (wanted, "", "")
+    order = ("term", "driver", "field")
+    rows = intake.select(SearchTerm, {"account": account}, order_by=order, after=behind, limit=limit)
+    like = [row for row in rows if row.term.startswith(wanted)]
+    drivers = sorted({row.driver for row in like})
+    profiles = _profiles(decider, intake, account, drivers)
+    # A driver is listed once, by the first term that it is found by.
+    first: dict[str, SearchTerm] = {}
+    of_drivers = intake.select(SearchTerm, {"account": account, "driver": drivers}) if drivers else []
+    for term in sorted(of_drivers, key=attrgetter(*order)):
+        if term.term.startswith(wanted) and _finds(term, profiles.get(term.driver, {})):
+            first.setdefault(term.driver, term)
+    found = {row.driver: _FoundBy.of(row, profiles.get(row.driver, {})) for row in like if first.get(row.driver) == row}
+    is_more = len(like) == limit
+    return _to_page(decider, account, found, dumps([getattr(like[-1], column) for column in order]) if is_more else "")
+
+
+def _from_cursor(after: str) -> tuple[str, str, str]:
+    try:
+        term, driver, field = loads(after)
+    except (TypeError, ValueError):
+        term = driver = field = None
+    if not (isinstance(term, str) and isinstance(driver, str) and isinstance(field, str)):
         raise Malformed("this cursor is not one of a search: start without one")
-    wanted = folded(text)
-
-    def known_now(page: Sequence[DesiredRow]) -> Mapping[str, str]:
-        return {row.driver: "" for row in page if any(wanted in each for each in _texts(row))}
-
-    def known_formerly(page: Sequence[DesiredRow]) -> Mapping[str, str]:
-        return _former_ids(intake, account, [row.driver for row in page], wanted)
-
-    if phase == _NOW:
-        found, last = _looked_through(decider, account, known_now, behind, limit, MOST_LOOKED_AT)
-        if found or last or after:
-            return _to_page(decider, account, found, last and f"{_NOW}:{last}")
-        behind = ""
-    found, last = _looked_through(decider, account, known_formerly, behind, limit, MOST_LOOKED_AT // 10)
-    return _to_page(decider, account, found, last and f"{_FORMER}:{last}")
+    return term, driver, field
 
 
-def _wanted(page: Sequence[DesiredRow]) -> Mapping[str, str]:
+def _profiles(decider: Store, intake: Store, account: str, drivers: Sequence[str]) -> dict[str, Profile]:
+    """What the Portal states of these drivers, or stated last of those that it has deleted."""
+    where: Where = {"account": account, "driver": drivers}
+    stated: dict[str, Profile] = {row.driver: row.profile for row in decider.select(DesiredRow, where)}
+    known = {row.driver: row.profile for row in intake.select(KnownDriver, {**where, "is_there": True})}
+    return {**stated, **known}
+
+
+def _finds(term: SearchTerm, profile: Profile) -> bool:
+    """Whether a driver is found by this term: a name, or an e-mail, has to be the present one."""
+    return term.field in SEARCHED_IDS or term in search_terms(term.account, term.driver, profile)
+
+
+def _wanted(page: Sequence[DesiredRow]) -> list[str]:
     """Those that the Portal has: the database would look at the deleted ones in vain, however many there are."""
-    return {row.driver: "" for row in page if row.is_wanted}
+    return [row.driver for row in page if row.is_wanted]
 
 
-def _looked_through(
-    decider: Store,
-    account: str,
-    matching: Callable[[Sequence[DesiredRow]], Mapping[str, str]],
-    behind: str,
-    limit: int,
-    most: int,
-    *,
-    page_of: int | None = None,
-) -> tuple[dict[str, str], str]:
-    """The matching ones among the next drivers, and the last one looked at; empty at the end."""
-    found: dict[str, str] = {}
-    looked_at = 0
-    for page in pages(decider, DesiredRow, {"account": account}, "driver", after=behind, limit=page_of):
-        for driver, former in matching(page).items():
-            found[driver] = former
-            if len(found) == limit:
-                return found, driver
-        looked_at += len(page)
-        if looked_at >= most:
-            return found, page[-1].driver
-    return found, ""
+def _all_wanted(decider: Store, account: str, *, after: str, limit: int) -> DriverPage:
+    """The next drivers that the Portal has."""
+    found: list[str] = []
+    seen = 0
+    for page in pages(decider, DesiredRow, {"account": account}, "driver", after=after, limit=limit):
+        found += _wanted(page)
+        seen += len(page)
+        if len(found) >= limit or seen >= MOST_LOOKED_AT:
+            last = found[limit - 1] if len(found) >= limit else page[-1].driver
+            return _to_page(decider, account, dict.fromkeys(found[:limit], _LISTED), last)
+    return _to_page(decider, account, dict.fromkeys(found, _LISTED), "")
 
 
-def _texts(row: DesiredRow) -> Iterator[str]:
-    yield folded(name_of(row.profile))
-    yield folded(row.driver)
-    yield from (folded(row.profile[field]) for field in ("email", *_IDS) if field in row.profile)
-
-
-def _former_ids(intake: Store, account: AccountId, drivers: Sequence[str], wanted: str) -> dict[str, str]:
-    """Which of these drivers had exactly this as an id, and as which, by what the Portal stated of them."""
-    streams = {portal_driver_stream(account, PortalDriverId(driver)): driver for driver in drivers}
-    found: dict[str, str] = {}
-    for stream, facts in intake.histories([*streams]).items():
-        profiles: Iterator[Profile] = (fact.profile for fact in facts if isinstance(fact, Change))
-        fields = (field for profile in profiles for field in _IDS if folded(profile.get(field, "")) == wanted)
-        if field := next(fields, ""):
-            found[streams[stream]] = field_name(field)
-    return {driver: found[driver] for driver in drivers if driver in found}
-
-
-def _to_page(decider: Store, account: str, found: Mapping[str, str], last: str) -> DriverPage:
-    """The page of these drivers, each with the former id that it was found by."""
+def _to_page(decider: Store, account: str, found: Mapping[str, _FoundBy], last: str) -> DriverPage:
+    """The page of these drivers, each with what it was found by."""
     where: Where = {"account": account, "driver": [*found]}
     rows = {row.driver: row for row in decider.select(DesiredRow, where)} if found else {}
     links: dict[str, list[ListedState]] = {}
@@ -186,7 +201,7 @@ def _to_page(decider: Store, account: str, found: Mapping[str, str], last: str) 
         shown = ListedState(target=link.target, state=link.state, key=link.key, reason=link.reason)
         links.setdefault(link.driver, []).append(shown)
     listed = []
-    for driver, former in found.items():
+    for driver, found_by in found.items():
         row = rows.get(driver)
         profile = row.profile if row else {}
         listed.append(
@@ -197,7 +212,8 @@ def _to_page(decider: Store, account: str, found: Mapping[str, str], last: str) 
                 ref_id=profile.get("ref_id", ""),
                 driveri_driver_id=profile.get("driveri_driver_id", ""),
                 is_wanted=row is not None and row.is_wanted,
-                former=former,
+                found_by=found_by.field,
+                former=found_by.field if found_by.is_former else "",
                 targets=tuple(sorted(links.get(driver, ()), key=lambda link: link.target)),
             )
         )
@@ -208,7 +224,7 @@ def _to_page(decider: Store, account: str, found: Mapping[str, str], last: str) 
 async def list_drivers(
     known: KnownAccount,
     installation: Installed,
-    find: Annotated[str, Query(description="A part of a name, an e-mail address or an id; or a former id.")] = "",
+    find: Annotated[str, Query(description="How a word of the name, the e-mail, or any id ever begins.")] = "",
     target: NamedTarget | None = None,
     state: str = "",
     reason: str = "",

@@ -22,7 +22,8 @@ def list_drivers(
     account: AccountArgument,
     *,
     search: Annotated[
-        str, typer.Option(metavar="TEXT", help="Only those with this in their name, e-mail or any id they ever had.")
+        str,
+        typer.Option(metavar="TEXT", help="Only those with a name, e-mail or any id ever that begins like this."),
     ] = "",
     data: DataOption = None,
     form: Form,
@@ -71,5 +72,5 @@ _COLUMNS: Mapping[str, Callable[[Json], object]] = {
 _WIDE: Mapping[str, Callable[[Json], object]] = {
     "e-mail": field("email"),
     "ref id": field("ref_id"),
-    "former id": field("former"),
+    "found by": lambda driver: f"former {driver['former']}" if driver["former"] else driver["found_by"],
 }

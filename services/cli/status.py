@@ -426,7 +426,7 @@ def explain(
 ) -> None:
     """Explain one driver: its state on each target, what was done, and why.
 
-    The driver is found by an id first, then by a part of the name or e-mail, then by any id that it ever had. Exit
+    The driver is found by an id first, then by how a word of its name, its e-mail or any id it ever had begins. Exit
     status 1: several drivers match; their names and ids are printed.
 
     Examples:

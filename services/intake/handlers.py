@@ -22,6 +22,7 @@ from domain.portal import (
     PushedChange,
     RefusedLine,
     Statement,
+    apply,
     candidates,
     identified,
     replay,
@@ -30,7 +31,14 @@ from domain.portal import (
 from domain.ports import PortalLine
 from domain.profile import NOTHING_STATED, StatedProfile
 from domain.store import Store, Unit
-from services.intake.read_models import KnownDriver, ReKeyingRow, SnapshotDriver, to_portal_driver, to_row
+from services.intake.read_models import (
+    KnownDriver,
+    ReKeyingRow,
+    SnapshotDriver,
+    new_terms,
+    to_portal_driver,
+    to_row,
+)
 from services.runtime.context import Clock
 
 PASSED: Final = "passed"
@@ -383,7 +391,10 @@ class Intake:
             if not change.is_deleted and not known[driver].is_there:
                 profile = change.profile.onto({})
                 nameless += [(place, field, _NAMELESS) for field in ("first_name", "last_name") if field not in profile]
-            known[driver] = replay(known[driver], facts)
+            for fact in facts:
+                stated = apply(known[driver], fact)
+                unit.keep(new_terms(known[driver], stated))
+                known[driver] = stated
             unit.events.extend(facts)
             taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
         if nameless:
@@ -550,8 +561,11 @@ class Intake:
     @staticmethod
     def _add(unit: Unit, known: PortalDriver, facts: Sequence[PortalDriverEvent]) -> None:
         unit.events.extend(facts)
+        for fact in facts:
+            before, known = known, apply(known, fact)
+            unit.keep(new_terms(before, known))
         if facts:
-            unit.keep([to_row(replay(known, facts))])
+            unit.keep([to_row(known)])
 
 
 LONGEST = timedelta(days=1)

@@ -1,10 +1,12 @@
 """The rows of intake: what it knows of the Portal's drivers, and of the lists that it reads."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from domain.cleaning import folded
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, apply
+from domain.profile import Profile
 from domain.store import Row
 from services.runtime.context import CHANGES
 from services.runtime.read_models import Events, ReadModel, Rows
@@ -25,6 +27,24 @@ class KnownDriver(Row):
     missed: bool
     ref_id: str
     profile: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTerm(Row):
+    """A text by which a portal driver is found, as it is compared, and the field that it is from.
+
+    Of a name that is the rest of it from each of its words on. What was stated once stays, so a row of a name or an
+    e-mail address may be out of date. `field` is that of the profile, or `driver` for the Portal's id, or `name`.
+    """
+
+    TABLE: ClassVar[str] = "search_terms"
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver", "field", "term")
+    INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "term", "driver", "field"),)
+
+    account: str
+    driver: str
+    field: str
+    term: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +174,33 @@ def to_row(known: PortalDriver) -> KnownDriver:
     )
 
 
+LONGEST_TERM: Final = 100
+"""Letters of a text by which drivers are found; what follows is not looked at."""
+
+SEARCHED_IDS: Final = ("driver", "ref_id", "driveri_driver_id")
+"""The fields of ids by which drivers are found: by those that they had once, too."""
+
+
+def search_terms(account: str, driver: str, profile: Profile) -> set[SearchTerm]:
+    """By what a driver is found that the Portal states like this."""
+    words = folded(" ".join(profile[field] for field in ("first_name", "last_name") if field in profile)).split()
+    names = (" ".join(words[place:]) for place in range(len(words)))
+    texts = [("driver", driver), *((field, profile.get(field, "")) for field in ("email", *SEARCHED_IDS[1:]))]
+    terms = [("name", name) for name in names] + [(field, folded(text)) for field, text in texts if text]
+    return {SearchTerm(account=account, driver=driver, field=field, term=term[:LONGEST_TERM]) for field, term in terms}
+
+
+def new_terms(before: PortalDriver, after: PortalDriver) -> set[SearchTerm]:
+    """By what a driver is found after a change, and was not before."""
+    if after.profile is None or after.profile == before.profile:
+        return set()
+    known = before.profile
+    old = search_terms(before.account, before.driver, known) if known is not None else set[SearchTerm]()
+    return search_terms(after.account, after.driver, after.profile) - old
+
+
 def project_known_drivers(events: Events, rows: Rows) -> None:
-    """What is known of the Portal's drivers after these changes."""
+    """What is known of the Portal's drivers after these changes, and by what they are found."""
     facts = [event for _, event in events if isinstance(event, PortalDriverEvent)]
     rows.load(KnownDriver, ((fact.account, fact.driver) for fact in facts))
     known: dict[tuple[str, str], PortalDriver] = {}
@@ -165,10 +210,13 @@ def project_known_drivers(events: Events, rows: Rows) -> None:
             row = rows.get(KnownDriver, *place)
             start = PortalDriver(account=AccountId(fact.account), driver=PortalDriverId(fact.driver))
             known[place] = to_portal_driver(row) if row else start
-        known[place] = apply(known[place], fact)
+        before = known[place]
+        known[place] = apply(before, fact)
+        for term in new_terms(before, known[place]):
+            rows.put(term)
     for driver in known.values():
         rows.put(to_row(driver))
 
 
-READ_MODELS = (ReadModel(tables=(KnownDriver,), projections=lambda _: {CHANGES: project_known_drivers}),)
+READ_MODELS = (ReadModel(tables=(KnownDriver, SearchTerm), projections=lambda _: {CHANGES: project_known_drivers}),)
 """What intake keeps of its own log."""

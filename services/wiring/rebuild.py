@@ -32,7 +32,7 @@ Stores = Mapping[str, RebuildableStore]
 _Models = Mapping[str, Sequence[ReadModel]]
 """Read models, by the service that keeps them."""
 
-_PRIVATE = frozenset({"profile", "body"})
+_PRIVATE = frozenset({"profile", "body", "term"})
 """Columns with personal data, which no message quotes."""
 
 
@@ -199,14 +199,13 @@ def first_difference(
     row = mine or other
     if row is None:
         return None
-    place = key(row)
     column = ""
     if mine and other:
         column = next(name for name, left, right in zip(columns, mine, other, strict=True) if left != right)
     return Difference(
         service=service,
         table=model.TABLE,
-        key="/".join(map(str, place)) if isinstance(place, tuple) else str(place),
+        key="/".join(str(row[columns.index(name)]) for name in model.KEY if name not in _PRIVATE),
         column=column,
         kept=_shown(columns, mine, column),
         rebuilt=_shown(columns, other, column),

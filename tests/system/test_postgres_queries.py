@@ -226,7 +226,7 @@ def approve(services: SteppedServices, target: Target) -> None:
 
 async def every_page(app: FastAPI) -> None:
     """Ask the API for everything that it shows: of one account, driver and target, and of all."""
-    known = {"account": ACME, "target": "driveri", "driver": "p3"}
+    known = {"account": ACME, "target": "driveri", "driver": "p3", "find": "d"}
     transport = httpx.ASGITransport(at_local_socket(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
         for path, verbs in app.openapi()["paths"].items():

@@ -7,6 +7,7 @@ from services.api import driver_search as module
 from services.api.account_history import account_history
 from services.api.driver_details import details
 from services.api.driver_search import in_state, search
+from services.api.schema import Malformed
 from services.api.status import status
 from tests.support.stepped_services import ACME
 from tests.unit.services.api.api_stand import ApiStand, Json
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.anyio
     ("text", "found"),
     [
         ("jane DOE", ["1", "2", "3"]),
-        ("b@fleet", ["2"]),
+        ("b@fle", ["2"]),
         ("r3", ["3"]),
         ("2", ["2"]),
         ("nobody", []),
@@ -38,6 +39,51 @@ def test_a_driver_is_found_by_an_id_that_it_had_once(fleet: Fleet) -> None:
     fleet.state("1", first_name="Jane", last_name="Doe", ref_id="R1", driveri_driver_id="D9")
     page = search(fleet.decider, fleet.intake, ACME, "d1", after="", limit=10)
     assert [(each.driver, each.former) for each in page.drivers] == [("1", "Driveri DriverID")]
+
+
+def found_by(fleet: Fleet, text: str) -> list[tuple[str, str, str]]:
+    page = search(fleet.decider, fleet.intake, ACME, text, after="", limit=10)
+    return [(each.driver, each.found_by, each.former) for each in page.drivers]
+
+
+def test_a_list_says_by_what_a_driver_was_found(fleet: Fleet) -> None:
+    fleet.start("1", "2")
+    fleet.state("1", first_name="Jane", last_name="Doe", ref_id="R1", driveri_driver_id="D9")
+    assert found_by(fleet, "d") == [
+        ("1", "Driveri DriverID", "Driveri DriverID"),
+        ("2", "Driveri DriverID", ""),
+    ]
+    assert found_by(fleet, "jan") == [("1", "name", ""), ("2", "name", "")]
+    assert found_by(fleet, "1") == [("1", "portal id", "")]
+
+
+def test_a_driver_is_found_by_no_name_that_it_had_once_and_by_its_last_when_it_is_deleted(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.state("1", first_name="Janet", last_name="Roe", ref_id="R1", driveri_driver_id="D1")
+    fleet.delete("1")
+    assert (found_by(fleet, "doe"), found_by(fleet, "jane d")) == ([], [])
+    assert found_by(fleet, "roe") == [("1", "name", "")]
+    fleet.state("1", first_name="Mary", last_name="Poe", ref_id="R1", driveri_driver_id="D1")
+    assert (found_by(fleet, "roe"), found_by(fleet, "poe")) == ([], [("1", "name", "")])
+
+
+def test_a_driver_with_several_terms_that_begin_so_is_listed_once(fleet: Fleet) -> None:
+    fleet.start("1")
+    fleet.state("1", first_name="Jo", last_name="Jones", ref_id="JO1", driveri_driver_id="D1")
+    found, after = list[str](), ""
+    for _ in range(5):
+        page = search(fleet.decider, fleet.intake, ACME, "jo", after=after, limit=1)
+        found += [each.driver for each in page.drivers]
+        if page.next is None:
+            break
+        after = page.next
+    assert found == ["1"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "[]", "[1, 2, 3]", "{}", "7"])
+def test_what_is_no_cursor_of_a_search_is_refused(fleet: Fleet, cursor: str) -> None:
+    with pytest.raises(Malformed):
+        search(fleet.decider, fleet.intake, ACME, "jo", after=cursor, limit=1)
 
 
 @pytest.mark.parametrize("former", [False, True])

@@ -11,7 +11,7 @@ from domain.ports import NO_ID, PortalLine
 from domain.profile import StatedProfile
 from domain.store import Event
 from services.intake.handlers import Intake, Taken
-from services.intake.read_models import KnownDriver, ReKeyingRow, SnapshotDriver, to_portal_driver
+from services.intake.read_models import KnownDriver, ReKeyingRow, SearchTerm, SnapshotDriver, to_portal_driver
 
 ACCOUNT = AccountId("acme")
 SOURCE = "export"
@@ -22,7 +22,7 @@ class IntakeStand:
 
     def __init__(self, path: Path) -> None:
         self.store = SqliteStore(
-            path, log_name="portal.driver-changes.v1", rows=(KnownDriver, SnapshotDriver, ReKeyingRow)
+            path, log_name="portal.driver-changes.v1", rows=(KnownDriver, SearchTerm, SnapshotDriver, ReKeyingRow)
         )
         self.intake = Intake(self.store, self._next_minute)
         self._now = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
