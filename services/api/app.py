@@ -72,7 +72,10 @@ _HEADERS = {
 
 
 class Edge:
-    """What every request passes first: one that is too large, or comes too slowly, is refused before it is read."""
+    """What every request passes first: one that is too large, or comes too slowly, is refused before it is read.
+
+    So is one whose address holds NUL, which not every store can look for.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -92,9 +95,13 @@ class Edge:
 
         limits = scope["app"].state.installation.limits
         stated = Headers(scope=scope).get("content-length", "")
+        refused = None
         if stated.isdecimal() and int(stated) > limits.largest_body:
-            refusal = problems.to_response(problems.to_problem(problems.TOO_LARGE, _too_large(limits)))
-            await refusal(scope, receive, named)
+            refused = problems.to_problem(problems.TOO_LARGE, _too_large(limits))
+        elif "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            refused = problems.to_problem(problems.INVALID_REQUEST, "the address must not hold the character NUL")
+        if refused:
+            await problems.to_response(refused)(scope, receive, named)
         else:
             await self._app(scope, _bounded(receive, limits), named)
 

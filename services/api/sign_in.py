@@ -148,7 +148,7 @@ class CreateKey(Reasoned):
 
     name: Named
     roles: Annotated[frozenset[Role], Field(min_length=1)]
-    accounts: tuple[str, ...] = ()
+    accounts: tuple[Named, ...] = ()
     days: int | None = Field(default=None, ge=1, le=3650)
 
 

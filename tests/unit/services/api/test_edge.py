@@ -86,3 +86,14 @@ async def test_a_list_with_a_field_that_there_is_not_is_refused(stand: ApiStand)
 async def test_a_judged_list_holds_nothing_that_no_store_takes(stand: ApiStand, judged: Json) -> None:
     answer = await stand.post("/accounts/acme/lists/judgement", judged)
     assert (answer.status_code, "must not hold control characters" in answer.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["/accounts/%00", "/accounts/acme/drivers/%00", "/issues?account=%00", "/nowhere%00"])
+async def test_an_address_with_a_character_that_no_store_looks_for_is_refused(stand: ApiStand, path: str) -> None:
+    answer = await stand.outside("GET", f"/v1{path}")
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems#invalid-request")
+
+
+async def test_a_key_is_for_accounts_that_a_store_can_look_for(stand: ApiStand) -> None:
+    answer = await stand.post("/keys", {"name": "nightly", "roles": ["viewer"], "accounts": ["\0"]})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems#invalid-request")
