@@ -11,7 +11,7 @@ from tests.benchmarks.budgets import Budget
 class Finding:
     """One figure of ours in its unit, what stands beside it, if anything, and the budget for the one by the other.
 
-    `behind` are the figures that explain it, by what they are. Where what stands beside is no yardstick, because it
+    `behind` are the figures that explain it, by what they are. Where what stands beside is not a yardstick, because it
     did not work as it should, a finding `is_judged` by nothing, and no budget is met.
     """
 

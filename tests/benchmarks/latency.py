@@ -67,7 +67,7 @@ def measure(both: Both, telling: Telling) -> Sequence[Finding]:
 
 
 def _made(both: Both, rate: float, seconds: float) -> "Sequence[_Turn]":
-    """Runs at this rate, or at the highest lower one with which the bare pipeline keeps up: else it is no yardstick."""
+    """Runs at this rate, or at the highest lower one with which the bare pipeline, our yardstick, keeps up."""
     for _ in range(MOST_STEPS):
         made = [(turn, both.loads[turn].run(rate, seconds)) for turn in TURNS]
         if _keeps_up(made):
