@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV := $(VENV)/lock/bin/uv
+CHROMIUM = $(firstword $(foreach each,chromium chromium-browser google-chrome,$(shell command -v $(each))))
 # What is pinned is installed as it stands: every file of pins is whole, so nothing is resolved, and nothing can rot.
 PIP_INSTALL := install --quiet --disable-pip-version-check --no-deps
 COMPILE = UV_PYTHON_DOWNLOADS=never $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
@@ -28,20 +29,20 @@ console: $(INSTALLED) ## Play the demo, keep everything running, and print a lin
 	@$(BIN)/driverlink demo --console
 
 # Both at once, because neither keeps the machine busy as it begins.
-test: $(INSTALLED) ## Run every test
+test: $(INSTALLED) ## Run every test, and those in a browser where there is Chromium
 	@$(MAKE) --no-print-directory --jobs 2 covered tested
 
 covered:
 	@$(BIN)/pytest tests/unit/domain -m "not long and not hypothesis" --cov --cov-report=term
 
 tested:
-	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --workers 4
+	@$(BIN)/python -m tests.support.servers $(BIN)/pytest --workers 4 $(if $(CHROMIUM),-m "not long")
 
 test-long: $(INSTALLED) ## Run what takes many minutes: storms, many kills, and many examples of each law
 	@$(BIN)/pytest -m "long or hypothesis" --hypothesis-profile many
 
 test-browser: $(INSTALLED) ## Go through the console in Chromium, which it installs on Debian where there is none
-	@command -v chromium chromium-browser google-chrome >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get install -y --no-install-recommends chromium; } \
+	@test -n "$(CHROMIUM)" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get install -y --no-install-recommends chromium; } \
 		|| { echo "Chromium is needed: on Debian and Ubuntu, apt-get install chromium" >&2; exit 1; }
 	@CI=true $(BIN)/pytest -m browser tests/browser
 
