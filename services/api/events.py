@@ -13,7 +13,6 @@ from json import dumps, loads
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from domain.cleaning import LONGEST, LONGEST_ID, clean
@@ -25,7 +24,7 @@ from services.api.installation import Installation
 from services.api.naming import NamedTarget, is_stated, moment_named, number_named, unknown_driver
 from services.api.routing import Installed, new_router
 from services.api.schema import LARGEST_INTEGER, Malformed, Moment, ResponseBody
-from services.api.streaming import HEARTBEAT, EventStream, Waiting, Woken
+from services.api.streaming import HEARTBEAT, EventStream, LineStream, Waiting, Woken
 from services.runtime.context import utc_now
 
 _HEADER = frozenset({"originator_id", "originator_version", "at", "account", "target", "driver"})
@@ -397,7 +396,7 @@ async def list_events(
     if "text/event-stream" in accept:
         return EventStream(request, lambda wait: reader.sent(page, wait))
     if "application/jsonl" in accept:
-        return StreamingResponse(reader.lines(page), media_type="application/jsonl")
+        return LineStream(request, reader.lines(page))
     return page
 
 

@@ -165,6 +165,22 @@ class EventStream(StreamingResponse):
             return False
 
 
+class LineStream(StreamingResponse):
+    """Lines of JSON, which end where the logs do; one of the client's streams. Raises as `EventStream` does."""
+
+    media_type = "application/jsonl"
+
+    def __init__(self, request: Request, lines: AsyncIterator[str]) -> None:
+        super().__init__(lines)
+        self._watch = _watch_of(request)
+        self._who = caller_of(request).principal.who
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        with self._watch.joined(self._who):
+            await super().__call__(scope, receive, send)
+
+
 def _watch_of(request: Request) -> Watch:
     """The one watch of the application."""
     state = request.app.state

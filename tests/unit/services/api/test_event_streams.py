@@ -116,10 +116,13 @@ async def _first_with_id(answer: httpx.Response) -> AsyncIterator[dict[str, str]
             return
 
 
-async def test_a_client_has_a_bounded_number_of_streams(stand: ApiStand, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("headers", [EVENTS, {"accept": "application/jsonl"}])
+async def test_a_client_has_a_bounded_number_of_streams(
+    stand: ApiStand, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
     monkeypatch.setattr(streaming, "MOST_STREAMS", 1)
     async with served(stand) as client, client.stream("GET", "/events", headers=EVENTS):
-        refused = await client.get("/events", headers=EVENTS)
+        refused = await client.get("/events", headers=headers)
         assert (refused.status_code, refused.json()["type"]) == (429, "/problems#too-many-streams")
         assert refused.headers["retry-after"] == "5"
         assert (await client.get("/events")).status_code == 200
