@@ -47,6 +47,9 @@ from services.runtime.service import P, T, Worker
 SESSION_LASTS = timedelta(hours=12)
 LINK_LASTS = timedelta(minutes=15)
 LOGIN_LASTS = timedelta(minutes=10)
+_MOST_FORGOTTEN = 100
+"""Attempts to sign in, long over, that are removed at a time: each is begun by a stranger, who could begin many."""
+
 _USE_KEPT_EVERY = timedelta(minutes=1)
 _KEY = "dlk"
 """How each API key begins, so that scanners for leaked secrets know it."""
@@ -231,7 +234,7 @@ class Access:
     def begin_login(self, next: str) -> tuple[LoginAttempt, str, str]:  # noqa: A002 - as it is called on the web
         """Somebody goes to the provider: the attempt, its state, and the secret of their browser's cookie."""
         state, browser, unit, now = token_urlsafe(32), token_urlsafe(32), Unit(), self._clock()
-        for row in self._store.select(LoginAttempt):
+        for row in self._store.select(LoginAttempt, order_by="expires", limit=_MOST_FORGOTTEN):
             if datetime.fromisoformat(row.expires) <= now:
                 unit.remove(LoginAttempt, {"state": row.state})
         attempt = LoginAttempt(
@@ -517,9 +520,7 @@ class Provider:
         granted = await self._ask("POST", metadata["token_endpoint"], form)
         keys = await self._ask("GET", metadata["jwks_uri"])
         claims = self._checked(str(granted.get("id_token", "")), keys, attempt.nonce)
-        who = clean(str(claims.get(self.settings.user_claim) or ""), LONGEST["driver"])
-        if not who or who == OPERATOR or who.startswith("key:"):
-            raise SignInFailed(f"the provider states no user name in the claim {self.settings.user_claim}")
+        who = _user_in(claims, self.settings.user_claim)
         return Principal(
             who=who, kind=PrincipalKind.PERSON, grants=to_grants(claims.get(self.settings.roles_claim) or ())
         )
@@ -563,6 +564,21 @@ class Provider:
         if not isinstance(found, dict):
             raise SignInFailed("the provider does not answer as it should: not an object")
         return found
+
+
+def _user_in(claims: Mapping[str, Any], claim: str) -> str:
+    """Who has signed in, by exactly what the provider states: nothing is made of it that another person is called.
+
+    Raises `SignInFailed`.
+    """
+    who = claims.get(claim)
+    if not isinstance(who, str) or not who or who == OPERATOR or who.startswith("key:"):
+        raise SignInFailed(f"the provider states no user name in the claim {claim}")
+    if clean(who, LONGEST["driver"]) != who:
+        raise SignInFailed(f"the user name in the claim {claim} holds blanks or characters that cannot be seen")
+    if claim == "email" and claims.get("email_verified") is not True:
+        raise SignInFailed("the provider has not verified this e-mail address")
+    return who
 
 
 def to_grants(stated: object) -> Grants:

@@ -250,14 +250,19 @@ class Caller:
             raise NotAsSeen
 
     @classmethod
-    def permitted(cls, principal: Principal, permission: Permission, account: Account | None) -> "Caller":
-        """The caller in the first role that the route takes. Raises `Forbidden`."""
+    def permitted(
+        cls, principal: Principal, permission: Permission, account: Account | None, named: str | None
+    ) -> "Caller":
+        """The caller in the first role that the route takes on the account that they have named. Raises `Forbidden`.
+
+        A refusal does not say how the account is written: so they do not learn whether there is one.
+        """
         if permission.scope is Scope.ANY:
             return cls(principal=principal, role=Role.OPERATOR if principal == THE_OPERATOR else Role.VIEWER)
         held = principal.roles_everywhere if account is None else principal.roles_on(account)
         role = next((each for each in _ORDER if each in held & permission.roles), None)
         if role is None:
-            where = f"on {account.account}" if account else "on the whole installation"
+            where = f"on {named}" if account else "on the whole installation"
             raise Forbidden(f"{principal.who} may not do this: it takes the role {permission} {where}")
         return cls(principal=principal, role=Role.OPERATOR if principal.kind is PrincipalKind.LOCAL else role)
 

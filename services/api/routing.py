@@ -91,13 +91,13 @@ async def _authenticated(request: Request) -> tuple[Principal, IdempotencyKey | 
 
 async def _permit(request: Request, principal: Principal, permission: Permission, *, names_account: bool) -> None:
     """Let the request have its caller, and its account. Raises `Forbidden`, `UnknownAccount`."""
-    account = None
+    account = named = None
     if permission.scope is Scope.ACCOUNT:
         named = request.path_params.get("account") or (names_account and request.query_params.get("account")) or None
         installation = await _installation_of(request)
         account = await _known(installation, principal, permission, named) if named is not None else None
         request.state.account = account
-    caller = Caller.permitted(principal, permission, account)
+    caller = Caller.permitted(principal, permission, account, named)
     seen, is_keyed = request.headers.get("if-match", "").strip(), HEADER in request.headers
     request.state.caller = replace(caller, if_match=seen, is_keyed=is_keyed)
 

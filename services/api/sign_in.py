@@ -82,6 +82,8 @@ async def begin_login(request: Request, installation: Installed, next: str = "/"
     """Go to the provider."""
     if installation.provider is None:
         raise SignInFailed("no provider is set up here: set DRIVERLINK_OIDC_ISSUER")
+    # Each attempt is stored, and strangers begin them: all of them together have the rate of one client.
+    request.app.state.rates.take(request.url.path)
     attempt, state, browser = await installation.access.call(installation.access.begin_login, own_path(next))
     response = RedirectResponse(await installation.provider.address(attempt, state), 303)
     response.set_cookie(
@@ -133,7 +135,7 @@ async def show_start() -> Response:
 
 def own_path(path: str) -> str:
     """The same if it is a path of our own, else the start: a link must not lead elsewhere after signing in."""
-    return path if re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", path) else "/"
+    return path if re.fullmatch(r"/(?![/\\])[!-\[\]-~]{0,2000}", path) else "/"
 
 
 class UnknownKey(Exception):

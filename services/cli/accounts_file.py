@@ -97,6 +97,8 @@ def read_file(file: Path) -> tuple[list[Mapping[str, Any]], list[int]]:
         listed = _listed(root)
         if listed is None:
             raise CommandRefused(f"{file} has no list `accounts`; see `driverlink accounts apply --help`")
+        for mapping in (root, *listed.value):
+            _check_keys(mapping)
         document = loader.construct_document(root)
     except (OSError, UnicodeDecodeError):
         raise CommandRefused(f"{file} cannot be read as text") from None
@@ -110,6 +112,17 @@ def read_file(file: Path) -> tuple[list[Mapping[str, Any]], list[int]]:
     if strange := next((line for line, each in zip(lines, entries, strict=True) if not isinstance(each, dict)), 0):
         raise CommandRefused(f"{file}:{strange}: an account is a mapping, such as `account: acme`")
     return entries, lines
+
+
+def _check_keys(mapping: yaml.Node) -> None:
+    """Raise `yaml.MarkedYAMLError` for a key that is there twice: which of them counts would be a guess."""
+    found = set[str]()
+    for key, _ in mapping.value if isinstance(mapping, yaml.MappingNode) else ():
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        if key.value in found:
+            raise yaml.MarkedYAMLError(problem=f"{key.value} is there twice", problem_mark=key.start_mark)
+        found.add(key.value)
 
 
 def _listed(root: yaml.Node | None) -> yaml.SequenceNode | None:

@@ -1,6 +1,7 @@
 """How lists are shown: as a table, wide, JSON, YAML or CSV; sorted, cut, and watched."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -177,6 +178,9 @@ def sorted_by(
 
 
 def _plain(cell: object) -> object:
+    """A cell for CSV; text that a spreadsheet would take for a formula begins with an apostrophe."""
+    if isinstance(cell, str) and re.match(r"[=@\t\r]|[+-](?![0-9 .()-]*$)", cell):
+        return f"'{cell}"
     return "" if cell is None else cell
 
 

@@ -142,7 +142,13 @@ class IdTokens(OpenIDCode):  # type: ignore[misc]
         return "RS256"
 
     def generate_user_info(self, user: str, _: str) -> UserInfo:
-        return UserInfo(sub=f"id-of-{user}", preferred_username=user, driverlink_roles=ROLES.get(user, []))
+        return UserInfo(
+            sub=f"id-of-{user}",
+            preferred_username=user,
+            email=f"{user}@fleet.test",
+            email_verified=user == "maria",
+            driverlink_roles=ROLES.get(user, []),
+        )
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]

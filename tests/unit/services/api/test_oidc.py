@@ -2,14 +2,20 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+from json import dumps
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from joserfc import jwt
+from joserfc.jwk import Key, KeySet, OctKey, RSAKey
 
 from domain.account import Role
-from services.api.authentication import CSRF_HEADER, Provider, ProviderSettings, to_grants
+from services.api.authentication import CSRF_HEADER, LoginAttempt, Provider, ProviderSettings, SignInFailed, to_grants
+from services.api.routing import RequestRates
 from tests.support.oidc_provider import CLIENT_ID, CLIENT_SECRET
 from tests.unit.services.api.api_stand import ApiStand
 
@@ -125,6 +131,63 @@ async def test_who_calls_themselves_like_the_operator_or_a_key_is_refused(browse
         assert (await browser.get(await at_provider(browser, name))).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["maria\u200b", "mari\u00ada", "maria\u00a0", "a" * 300])
+async def test_who_calls_themselves_nearly_like_another_person_is_not_that_person(
+    browser: httpx.AsyncClient, name: str
+) -> None:
+    answer = await browser.get(await at_provider(browser, name))
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems#sign-in-failed")
+
+
+async def test_an_e_mail_address_names_a_person_only_once_the_provider_has_verified_it(
+    people: ApiStand, browser: httpx.AsyncClient, issuer: str
+) -> None:
+    people.sign_in_by(Provider(replace(settings(issuer), user_claim="email")))
+    assert (await browser.get(await at_provider(browser, "maria"))).status_code == 303
+    assert (await browser.get("/v1/principal")).json()["who"] == "maria@fleet.test"
+    refused = await browser.get(await at_provider(browser, "olga"))
+    assert (refused.status_code, "has not verified" in refused.json()["detail"]) == (403, True)
+
+
+FORGED = {
+    "without a signature": {"alg": "none"},
+    "signed with our secret": {"alg": "HS256"},
+    "for another client": {"aud": "another"},
+    "for several, and another one": {"aud": [CLIENT_ID, "another"], "azp": "another"},
+    "of another provider": {"iss": "https://attacker.example"},
+    "of another attempt": {"nonce": "another"},
+    "over": {"exp": 1},
+    "without an end": {"exp": None},
+    "without a nonce": {"nonce": None},
+    "signed with another key": {"key": None},
+}
+
+
+def unsigned(claims: Mapping[str, object]) -> str:
+    parts = (urlsafe_b64encode(dumps(each).encode()).decode().rstrip("=") for each in ({"alg": "none"}, claims))
+    return f"{'.'.join(parts)}."
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=[*FORGED])
+def test_a_forged_token_signs_nobody_in(forged: dict[str, object]) -> None:
+    own, foreign = RSAKey.generate_key(2048), RSAKey.generate_key(2048)
+    provider = Provider(settings("https://login.fleet.test"))
+    good = {"iss": "https://login.fleet.test", "aud": CLIENT_ID, "nonce": "n", "exp": 2**33, "sub": "maria"}
+
+    def checked(claims: Mapping[str, object], alg: str, key: Key) -> Mapping[str, object]:
+        token = jwt.encode({"alg": alg}, dict(claims), key, algorithms=[alg]) if alg != "none" else unsigned(claims)
+        return provider._checked(token, KeySet([own]).as_dict(private=False), "n")
+
+    assert checked(good, "RS256", own)["sub"] == "maria"
+    alg = str(forged.get("alg", "RS256"))
+    claims = {
+        name: value for name, value in {**good, **forged}.items() if name in good | {"azp": 0} and value is not None
+    }
+    key: Key = foreign if "key" in forged else OctKey.import_key(CLIENT_SECRET) if alg == "HS256" else own
+    with pytest.raises(SignInFailed):
+        checked(claims, alg, key)
+
+
 async def test_a_wrong_secret_and_a_provider_that_is_away_are_refused(
     people: ApiStand, browser: httpx.AsyncClient, issuer: str
 ) -> None:
@@ -135,6 +198,14 @@ async def test_a_wrong_secret_and_a_provider_that_is_away_are_refused(
     assert (await browser.get("/oidc/login")).status_code == 403
     people.sign_in_by(Provider(settings(f"{issuer}/")))
     assert "calls itself otherwise" in (await browser.get("/oidc/login")).json()["detail"]
+
+
+async def test_strangers_cannot_begin_without_bound(people: ApiStand, browser: httpx.AsyncClient) -> None:
+    people.app.state.rates = RequestRates(2, lambda: 0.0)
+    begun = [(await browser.get("/oidc/login", params={"next": "/" + "a" * 3000})).status_code for _ in range(4)]
+    assert begun == [303, 303, 429, 429]
+    attempts = people.access_rows(LoginAttempt)
+    assert [each.next for each in attempts if isinstance(each, LoginAttempt)] == ["/", "/"]
 
 
 async def test_without_a_provider_signing_in_says_so(stand: ApiStand) -> None:

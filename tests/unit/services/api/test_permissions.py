@@ -123,3 +123,13 @@ async def test_only_digests_of_secrets_are_stored(stand: ApiStand) -> None:
     stored = [str(row) for kind in ACCESS_ROWS for row in stand.access_rows(kind)]
     assert stored
     assert not [row for row in stored if key.split("_", 2)[2] in row]
+
+
+async def test_a_refusal_does_not_say_whether_there_is_an_account(stand: ApiStand) -> None:
+    """Nor does the letter case in which it is named: each is refused in the words of the request."""
+    await stand.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "jane"})
+    key = {"Authorization": f"Bearer {stand.key({'other': frozenset({Role.ADMIN})})}"}
+    for name in ("ACME", "NONE"):
+        for path in (f"/v1/accounts/{name}", f"/v1/events?account={name}"):
+            answer = await stand.outside("GET", path, headers=key)
+            assert (answer.status_code, answer.json()["detail"].rpartition(" ")[2]) == (403, name)

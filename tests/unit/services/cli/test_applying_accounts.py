@@ -121,3 +121,21 @@ def test_a_check_without_credentials_says_how_to_connect(driverlink: ServedFolde
     assert ended.status == 1
     assert "driverlink accounts connect acme driveri" in ended.out
     assert "no credentials for the Portal" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "accounts: [{account: x}, {account: y}]\naccounts: [{account: z}]\n",
+            "2: it is not YAML: accounts is there twice",
+        ),
+        (
+            "accounts:\n- account: x\n  master_user: a\n  master_user: b\n",
+            "4: it is not YAML: master_user is there twice",
+        ),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(driverlink: ServedFolder, folder: Path, text: str, words: str) -> None:
+    ended = apply(driverlink, folder, text, "--dry-run")
+    assert (ended.status, words in ended.err.replace("\n", " ")) == (1, True), ended.err

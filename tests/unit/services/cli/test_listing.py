@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from services.cli.listing import ago, field, sorted_by
+from services.cli.listing import Output, ago, field, print_list, sorted_by
 from tests.support.served_folder import ServedFolder
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -35,6 +35,23 @@ def test_issues_come_in_every_form_sorted_and_cut(looking: ServedFolder) -> None
     assert (len(cut.out.splitlines()), cut.err) == (4, "2 of 3; see the rest by another --limit\n")
     assert "there is no column 'size'" in looking("issues", "list", "--sort", "size").err.replace("\n", " ")
     assert "key" in looking("issues", "list", "-o", "wide").out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("-2+cmd|' /C calc'!A0", "'-2+cmd|' /C calc'!A0"),
+        ("+Jane", "'+Jane"),
+        ("+1 (970) 555-0169", "+1 (970) 555-0169"),
+        ("-5", "-5"),
+        ("Jane = Doe", "Jane = Doe"),
+    ],
+)
+def test_text_of_others_is_no_formula_in_csv(text: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    print_list([{"name": text}], {"name": field("name")}, output=Output.CSV)
+    assert [*csv.reader(io.StringIO(capsys.readouterr().out))] == [["name"], [shown]]
 
 
 def test_a_script_learns_by_the_exit_status_whether_there_is_something_to_do(looking: ServedFolder) -> None:
