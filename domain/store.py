@@ -1,6 +1,7 @@
 """What is stored: facts, rows of tables, and the roles of a store and of a stream."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -418,6 +419,14 @@ class Store(Protocol):
         """Begin to store a unit, which has to be awaited before another begins; until then reading may not show it.
 
         Raises what `commit` raises, as far as that is known already.
+        """
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """While this lasts, what this thread commits is stored by one transaction at its end, if the store can do that.
+
+        A unit that cannot be stored leaves the others as they are. Raises `StoreFailed` at the end, with nothing
+        stored, when the transaction cannot be.
         """
         ...
 

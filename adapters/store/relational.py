@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from functools import partial
 from itertools import islice
@@ -110,6 +110,10 @@ class RelationalStore(ABC):
                 raise known
 
         return partial(self._ended, unit, end)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Here each unit has a transaction of its own."""
+        return nullcontext()
 
     def _ended(self, unit: Unit, end: Callable[[], None]) -> bool:
         try:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 from uuid import UUID
 
@@ -78,18 +79,12 @@ SQLITE = Dialect(
 class _SqliteRecorder(SQLiteProcessRecorder):
     """Writes the rows and the positions of a unit with the cursor that writes its events."""
 
-    def _insert_events(
-        self,
-        c: SQLiteCursor,
-        stored_events: Sequence[StoredEvent],
-        **kwargs: Any,  # noqa: ANN401 - the library's signature
-    ) -> Sequence[int] | None:
-        unit: Unit = kwargs["unit"]
-        returning = super()._insert_events(c, stored_events)
+    def insert(self, cursor: SQLiteCursor, stored: Sequence[StoredEvent], unit: Unit) -> None:
+        """Write all of a unit, whose events these are."""
+        self._insert_events(cursor, stored)
         for position in unit.positions:
-            self._insert_tracking(c, Tracking(position.name, position.at))
-        write_rows(c, unit, SQLITE)
-        return returning
+            self._insert_tracking(cursor, Tracking(position.name, position.at))
+        write_rows(cursor, unit, SQLITE)
 
 
 class SqliteStore(RelationalStore):
@@ -113,6 +108,8 @@ class SqliteStore(RelationalStore):
             self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
             self._recorder = _SqliteRecorder(self._datastore)
         self._is_reader = is_reader
+        self._shared: SQLiteCursor | None = None
+        self._sharing = 0
         if is_reader:
             return
         with sqlite_failures():
@@ -145,20 +142,29 @@ class SqliteStore(RelationalStore):
             raise StoreFailed("this store is only read")
 
         def store() -> None:
-            with sqlite_failures():
-                self._recorder.insert_events(stored, unit=unit)
+            with self._transaction() as cursor:
+                self._recorder.insert(cursor, stored, unit)
 
         return store
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """While this lasts, what this thread commits is stored by one transaction at its end, or nothing of it."""
+        with self._transaction() as cursor:
+            self._shared, self._sharing = cursor, get_ident()
+            try:
+                yield
+            finally:
+                self._shared, self._sharing = None, 0
+            _check(cursor)
+
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
-        # A question is a transaction of its own; to begin and end one around it takes twice as long as the question.
-        with (
-            sqlite_failures(),
-            self._datastore.get_connection(commit=False) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(sql, parameters)
-            return [tuple(values) for values in cursor.fetchall()]
+        with sqlite_failures():
+            if self._shared and self._sharing == get_ident():
+                return _fetched(self._shared, sql, parameters)
+            # A question is a transaction of its own; to begin and end one around it takes twice as long.
+            with self._datastore.get_connection(commit=False) as connection, connection.cursor() as cursor:
+                return _fetched(cursor, sql, parameters)
 
     def _shapes(self, cursor: SQLiteCursor) -> Mapping[str, Shape]:
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -166,8 +172,41 @@ class SqliteStore(RelationalStore):
 
     @contextmanager
     def _transaction(self) -> Iterator[SQLiteCursor]:
-        with sqlite_failures(), self._datastore.transaction(commit=True) as cursor:
-            yield cursor
+        with sqlite_failures():
+            if self._shared and self._sharing == get_ident():
+                with _part(self._shared):
+                    yield self._shared
+            else:
+                with self._datastore.transaction(commit=True) as cursor:
+                    yield cursor
+
+
+@contextmanager
+def _part(cursor: SQLiteCursor) -> Iterator[None]:
+    """A part of a transaction: what fails in here undoes nothing else of it."""
+    _check(cursor)
+    cursor.execute("SAVEPOINT part")
+    try:
+        yield
+    except BaseException as failure:
+        if cursor.sqlite_cursor.connection.in_transaction:
+            cursor.execute("ROLLBACK TO part")
+            cursor.execute("RELEASE part")
+        if isinstance(failure, sqlite3.IntegrityError):
+            raise IntegrityError(failure) from failure
+        raise
+    cursor.execute("RELEASE part")
+
+
+def _check(cursor: SQLiteCursor) -> None:
+    """Raise `StoreFailed` where the database has undone the whole transaction, as it does when the disk is full."""
+    if not cursor.sqlite_cursor.connection.in_transaction:
+        raise StoreFailed("the store does not work: what was stored together was undone")
+
+
+def _fetched(cursor: SQLiteCursor | sqlite3.Cursor, sql: str, parameters: Sequence[Any]) -> list[Values]:
+    cursor.execute(sql, parameters)
+    return [tuple(values) for values in cursor.fetchall()]
 
 
 def _make(cursor: SQLiteCursor, table: Table[Any]) -> bool:

@@ -8,7 +8,7 @@ answers is certain only once the commit that follows from it has worked; no call
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from itertools import product
 from operator import attrgetter
@@ -119,6 +119,16 @@ class CachingStore:
             else:
                 self.forget()
         return is_stored
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Store by one transaction, as far as the store can; everything is forgotten when it is not stored."""
+        try:
+            with self.behind.together():
+                yield
+        except BaseException:
+            self.forget()
+            raise
 
     def begin(self, unit: Unit) -> Commit:
         """Begin to store a unit, and know its rows already; everything is forgotten when it is not stored.

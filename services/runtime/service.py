@@ -5,13 +5,15 @@ one piece of work, ends there: it is logged, and everything else goes on.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar
 from uuid import NAMESPACE_OID, uuid5
 
 import structlog
@@ -34,20 +36,69 @@ class WorkerClosed(StoreFailed):
         super().__init__("the service is closing; its log says why")
 
 
-class Worker:
-    """Does one piece of work after another; what is begun is ended, even if its caller was cancelled."""
+@dataclass(slots=True)
+class _Piece(Generic[T]):
+    """A piece of work that is done together with others: what came of it counts when they have all ended."""
 
-    def __init__(self, name: str) -> None:
+    work: Callable[[], T]
+    done: Future[T]
+    outcome: Callable[[], None] = lambda: None
+
+    def do(self) -> None:
+        """Do it, and keep what comes of it to ourselves."""
+        try:
+            self.outcome = partial(self.done.set_result, _without_stop(self.work))
+        except BaseException as failure:  # noqa: BLE001 - raised where it is awaited
+            self.outcome = partial(self.done.set_exception, failure)
+
+
+_MOST_TOGETHER = 100
+"""Pieces of work that are done together: what else waits goes on after them."""
+
+
+class Worker:
+    """Does one piece of work after another; what is begun is ended, even if its caller was cancelled.
+
+    Pieces that may be done `together` are, with all of them that have come by then, and count when that has ended.
+    """
+
+    def __init__(self, name: str, together: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._together = together
+        self._waiting = deque[_Piece[Any]]()
         self._is_closed = False
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a piece of work, after whatever is being done now. Raises `WorkerClosed` after `close`."""
+        return await _ended(self._begin(partial(work, *args, **kwargs)))
+
+    async def call_together(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do a piece of work together with others. Raises what `call` raises, and `StoreFailed`."""
+        done = Future[T]()
+        self._waiting.append(_Piece(partial(work, *args, **kwargs), done))
+        self._begin(self._do_waiting)
+        return await _ended(asyncio.wrap_future(done))
+
+    def _begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
         if self._is_closed:
             raise WorkerClosed
-        running = asyncio.get_running_loop().run_in_executor(self._thread, _without_stop, work, args, kwargs)
-        running.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(running)
+        return asyncio.get_running_loop().run_in_executor(self._thread, _without_stop, work)
+
+    def _do_waiting(self) -> None:
+        if not self._waiting:
+            return
+        pieces = list[_Piece[Any]]()
+        try:
+            with self._together():
+                while self._waiting and len(pieces) < _MOST_TOGETHER:
+                    pieces.append(self._waiting.popleft())
+                    pieces[-1].do()
+        except BaseException as failure:  # noqa: BLE001 - raised where the pieces are awaited
+            for piece in pieces:
+                piece.done.set_exception(failure)
+        else:
+            for piece in pieces:
+                piece.outcome()
 
     def close(self) -> None:
         """End after the work in hand."""
@@ -55,12 +106,18 @@ class Worker:
         self._thread.shutdown(wait=True)
 
 
-def _without_stop(work: Callable[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+def _without_stop(work: Callable[[], T]) -> T:
     """Do a piece of work; a `StopIteration` is a mistake, with which asyncio would let the caller wait for ever."""
     try:
-        return work(*args, **kwargs)
+        return work()
     except StopIteration as stop:
         raise RuntimeError("work has raised StopIteration") from stop
+
+
+async def _ended(running: asyncio.Future[T]) -> T:
+    """What a piece of work comes to; it goes on when its caller is cancelled."""
+    running.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(running)
 
 
 REST = 1.0
@@ -274,7 +331,7 @@ class Service:
         self._on_stored = on_stored
         self._submissions = _repeatable(self._take_again)
         self._rest = rest
-        self._worker = Worker(name)
+        self._worker = Worker(name, store.together)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiter: asyncio.Event | None = None
         self._has_more = False
@@ -360,11 +417,14 @@ class Service:
         return await self._worker.call(work, *args, **kwargs)
 
     async def call_again(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `call`; done again if another process stores first. Raises `StoreConflict` after several times."""
+        """As `call`, in one transaction with all that waits to be called so, as far as the store can.
+
+        Done again if another process stores first. Raises `StoreConflict` after several times.
+        """
         for _ in range(_MOST_AGAIN):
             with suppress(StoreConflict):
-                return await self.call(work, *args, **kwargs)
-        return await self.call(work, *args, **kwargs)
+                return await self._worker.call_together(work, *args, **kwargs)
+        return await self._worker.call_together(work, *args, **kwargs)
 
     def notify(self) -> None:
         """Notify that there is something new in our own log, or for us to do."""

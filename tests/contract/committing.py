@@ -181,3 +181,21 @@ class Committing:
         assert store.commit(unit(fact(), at=7)) is False
         assert store.commit(unit(fact(version=2), at=8)) is True
         assert [record.event for record in store.log.read(0, 100)] == [fact(), fact(version=2)]
+
+    def test_units_that_are_stored_together_are_all_stored(self, store: Store) -> None:
+        with store.together():
+            assert store.commit(unit(fact(), rows=[entry("a")], at=7)) is True
+            assert (store.select(Entry), store.position(SOURCE)) == ([entry("a")], 7)
+            assert store.commit(unit(fact(version=2), rows=[entry("a", size=2)], at=8)) is True
+        assert stored(store) == ([fact(), fact(version=2)], [repr(entry("a", size=2))], 8)
+
+    def test_a_unit_that_cannot_be_stored_leaves_those_beside_it(self, store: Store) -> None:
+        with store.together():
+            store.commit(unit(fact(), rows=[entry("a")], at=7))
+            with pytest.raises(StoreConflict):
+                store.commit(unit(fact(), rows=[entry("b")], at=8))
+            with pytest.raises(ValueError, match=r"."):
+                store.commit(unit(fact(version=2), rows=[entry(ODD)], at=8))
+            assert store.commit(unit(rows=[entry("c")], at=7)) is False
+            store.commit(unit(rows=[entry("d")]))
+        assert stored(store) == ([fact()], [repr(entry("a")), repr(entry("d"))], 7)

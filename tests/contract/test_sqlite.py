@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,35 @@ class TestSqliteLog(StreamContract):
 def test_a_store_is_in_the_file_that_was_named_whatever_its_name(stand: SqliteStand, path: Path) -> None:
     stand.store.commit(unit(fact()))
     assert {each.name.removesuffix("-wal").removesuffix("-shm") for each in path.parent.iterdir()} == {path.name}
+
+
+def test_what_is_stored_together_shows_to_others_only_at_its_end(stand: SqliteStand, path: Path) -> None:
+    with closing(SqliteStore(path, log_name="contract.v1", rows=(), is_reader=True)) as others:
+        with stand.store.together():
+            stand.store.commit(unit(fact()))
+            stand.store.commit(unit(fact(version=2)))
+            assert (stand.store.log.end(), others.log.end()) == (2, 0)
+        assert others.log.end() == 2
+
+
+def test_another_thread_reads_what_is_stored_already(stand: SqliteStand) -> None:
+    with stand.store.together(), ThreadPoolExecutor(1) as thread:
+        stand.store.commit(unit(fact()))
+        assert thread.submit(stand.store.log.end).result(10) == 0
+
+
+def test_of_what_is_stored_together_nothing_is_when_the_database_undoes_it(stand: SqliteStand) -> None:
+    def store() -> None:
+        with stand.store.together():
+            stand.store.commit(unit(fact()))
+            with pytest.raises(StoreFailed), stand.store._transaction() as cursor:
+                cursor.execute("ROLLBACK")
+            with pytest.raises(StoreFailed):
+                stand.store.commit(unit(fact(version=2)))
+
+    with pytest.raises(StoreFailed, match="undone"):
+        store()
+    assert stand.store.log.end() == 0
 
 
 def test_a_damaged_file_is_reported_with_advice(path: Path) -> None:

@@ -1,7 +1,7 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -234,6 +234,48 @@ async def test_work_in_hand_ends_though_its_caller_was_cancelled(stand: Followin
     may_end.set()
     work.close()
     assert ended.is_set()
+
+
+class Together:
+    """What was done in one thread, and between what; the first time, nothing counts where it `fails`."""
+
+    def __init__(self, fails: Exception | None = None) -> None:
+        self.done: list[str] = []
+        self._fails = fails
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        self.done.append("begin")
+        yield
+        self.done.append("end")
+        if self._fails:
+            raise self._fails
+
+    async def do(self, *names: str) -> Sequence[object]:
+        """Let these be done together, which come while another piece is done; what became of each."""
+        may_begin = threading.Event()
+        with closing(Worker("w", self)) as worker:
+            work = [asyncio.create_task(worker.call(may_begin.wait, 20))]
+            work += [asyncio.create_task(worker.call_together(self._do, name)) for name in names]
+            await asyncio.sleep(0)
+            may_begin.set()
+            return (await asyncio.gather(*work, return_exceptions=True))[1:]
+
+    def _do(self, name: str) -> bool:
+        self.done.append(name)
+        return bool(int(name))
+
+
+async def test_what_waits_is_done_together_and_fails_alone() -> None:
+    together = Together()
+    first, second, third = await together.do("1", "no number", "0")
+    assert together.done == ["begin", "1", "no number", "0", "end"]
+    assert (first, type(second), third) == (True, ValueError, False)
+
+
+async def test_what_was_done_together_counts_only_when_that_has_ended() -> None:
+    failure = StoreFailed("the disk is full")
+    assert await Together(failure).do("1", "no number") == [failure, failure]
 
 
 async def test_a_closed_service_has_let_go_of_its_store(stand: FollowingStand) -> None:
