@@ -479,9 +479,17 @@ class Store(Protocol):
         ...
 
     def count(
-        self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
+        self,
+        row: type[Row],
+        where: Where | None = None,
+        *,
+        by: Sequence[str] = (),
+        without: type[Row] | None = None,
     ) -> Mapping[tuple[Value, ...], int]:
-        """How many rows match, for each combination of the columns in `by`; the empty tuple counts all without them."""
+        """How many rows match, for each combination of the columns in `by`; the empty tuple counts all without them.
+
+        Rows that have a counterpart in the table `without`, with the same key, do not match.
+        """
         ...
 
     def least(

@@ -214,11 +214,16 @@ class RelationalStore(ABC):
         return found
 
     def count(
-        self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()
+        self,
+        row: type[Row],
+        where: Where | None = None,
+        *,
+        by: Sequence[str] = (),
+        without: type[Row] | None = None,
     ) -> Mapping[tuple[Value, ...], int]:
         """How many rows match, for each combination of the columns in `by`."""
         table = self._table(row)
-        statement = table.count(where or {}, by)
+        statement = table.count(where or {}, by, without)
         found = self._fetch(statement.sql, statement.parameters)
         return {table.to_fields(by, values[:-1]): values[-1] for values in found}
 

@@ -240,9 +240,12 @@ class Table(Generic[R]):
         found = f"SELECT {', '.join(self.columns)} FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         return SqlStatement(f"{found} ORDER BY {', '.join(key)} LIMIT {limit:d}", condition.parameters)
 
-    def count(self, where: Where, by: Sequence[str]) -> SqlStatement:
-        """How many rows match, for each combination of these columns."""
-        condition = _all_of(self._conditions(where, by))
+    def count(self, where: Where, by: Sequence[str], without: type[Row] | None = None) -> SqlStatement:
+        """How many rows match, for each combination of these columns; none that has a counterpart in another table."""
+        conditions = self._conditions(where, by)
+        if without is not None:
+            conditions.append(SqlStatement(_lacking(self.row, without)))
+        condition = _all_of(conditions)
         chosen = "".join(f"{column}, " for column in by)
         sql = f"SELECT {chosen}COUNT(*) FROM {self.row.TABLE}{condition.sql}"  # noqa: S608 - as above
         return SqlStatement(f"{sql} GROUP BY {', '.join(by)}" if by else sql, condition.parameters)
@@ -344,6 +347,15 @@ def _clauses(dialect: Dialect, where: Where) -> list[SqlStatement]:
             one_of = dialect.one_of(list(wanted))
             clauses.append(SqlStatement(f"{column} {one_of.sql}", one_of.parameters))
     return clauses
+
+
+def _lacking(row: type[Row], other: type[Row]) -> str:
+    """The condition that a row has no counterpart with the same key in another table.
+
+    It is a value of its own, so that a planner that knows nothing looks for each row by the key, and joins no tables.
+    """
+    same = " AND ".join(f"counterpart.{column} = {row.TABLE}.{column}" for column in other.KEY)
+    return f"(SELECT 1 FROM {other.TABLE} AS counterpart WHERE {same} LIMIT 1) IS NULL"  # noqa: S608 - our own names
 
 
 def _behind(dialect: Dialect, columns: Sequence[str], values: tuple[Any, ...]) -> SqlStatement:

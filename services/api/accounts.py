@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Response
+from fastapi import Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -14,14 +14,14 @@ from domain.account import Account, AccountEvent, Mode, NotPermitted, Request, T
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PORTAL, AccountId, Connectable, Target
 from domain.ports import CredentialsUnreadable
-from domain.store import Store, StoreConflict, StoreFailed
+from domain.store import Store, StoreConflict, StoreFailed, pages
 from services.accounts.handlers import (
     KNOWN,
     AccountChange,
     AccountDifference,
     AccountRow,
     Asker,
-    accounts_in,
+    to_account,
 )
 from services.api.installation import Installation
 from services.api.journal import note_for_account, noted
@@ -311,11 +311,30 @@ def visible_accounts(accounts: Store, principal: Principal) -> list[str]:
     return sorted(each.account for each in known if principal.roles_on(each))
 
 
+MOST_LISTED = 500
+"""Accounts in one response; ask for more behind the last of them."""
+
+
+def accounts_behind(accounts: Store, principal: Principal, after: str) -> list[Account]:
+    """The next accounts that this principal may see, in the order of ids. Raises `StoreFailed`."""
+    found: list[Account] = []
+    for rows in pages(accounts, AccountRow, KNOWN, "account", after=after, limit=MOST_LISTED):
+        found += (account for account in map(to_account, rows) if principal.roles_on(account))
+        if len(found) >= MOST_LISTED:
+            break
+    return found[:MOST_LISTED]
+
+
 @router.get("")
-async def list_accounts(caller: Called, installation: Installed) -> list[AccountSettings]:
-    """List every account that the caller may see."""
-    found = await installation.readers.call(accounts_in, installation.readers.accounts)
-    return [_to_settings(account) for account in found if caller.principal.roles_on(account)]
+async def list_accounts(
+    caller: Called,
+    installation: Installed,
+    after: Annotated[str, Query(description="The account behind which to go on.")] = "",
+) -> list[AccountSettings]:
+    """List the accounts that the caller may see: the next 500, in the order of ids."""
+    readers = installation.readers
+    found = await readers.call(accounts_behind, readers.accounts, caller.principal, after)
+    return [_to_settings(account) for account in found]
 
 
 async def _tag(known: KnownAccount, response: Response) -> None:

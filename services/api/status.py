@@ -325,8 +325,10 @@ async def show_status(
     if account is not None:
         accounts = [(await readers.call(account_of, readers.accounts, account)).account]
     else:
-        known = await readers.call(_ids, readers.decider)
-        accounts = known[bisect_right(known, after) :][:MOST_ACCOUNTS]
+        rows = await readers.call(
+            readers.decider.select, AccountRow, KNOWN, order_by="account", after=after, limit=MOST_ACCOUNTS
+        )
+        accounts = [row.account for row in rows]
     return await _status_of(installation, accounts)
 
 

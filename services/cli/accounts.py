@@ -25,6 +25,7 @@ from services.cli.client import (
     NoteOption,
     PersonOption,
     Services,
+    account_pages,
     ask,
     is_confirmed,
 )
@@ -100,7 +101,7 @@ def list_all(
     """
 
     def show() -> None:
-        found = ask(data, lambda services: services.get("/accounts"))
+        found = ask(data, lambda services: [each for page in account_pages(services, "/accounts") for each in page])
         form = Output.JSON if as_json else output
         print_list(found, _COLUMNS, output=form, sort=sort, limit=limit)
         if not found and form is Output.TABLE:

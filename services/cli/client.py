@@ -528,6 +528,20 @@ def ask(data: Path | None, asking: Callable[[Services], T]) -> T:
     return asking(reached(data))
 
 
+MOST_AT_ONCE = 500
+"""Accounts in one response of the API."""
+
+
+def account_pages(services: Services, path: str) -> Iterator[list[Json]]:
+    """What the API lists of all accounts, page by page."""
+    after = ""
+    while page := services.get(path, after=after):
+        yield page
+        if len(page) < MOST_AT_ONCE:
+            return
+        after = page[-1]["account"]
+
+
 def is_confirmed(question: str) -> bool:
     """Whether a person says yes; the end of the input is a no."""
     from rich.prompt import Confirm

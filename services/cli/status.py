@@ -12,7 +12,18 @@ from typing import Annotated, Any
 import typer
 
 from domain.identity import Target
-from services.cli.client import AccountArgument, CommandRefused, DataOption, Json, JsonOption, Services, account_id, ask
+from services.cli.client import (
+    MOST_AT_ONCE,
+    AccountArgument,
+    CommandRefused,
+    DataOption,
+    Json,
+    JsonOption,
+    Services,
+    account_id,
+    account_pages,
+    ask,
+)
 from services.cli.listing import (
     FOUND,
     ExitCodeOption,
@@ -202,8 +213,9 @@ def _fetch_status(services: Services, account: str | None, first: int | None) ->
 
     That is a line for dead letters and for each service that does not run.
     """
-    if first is None or first > _MOST_AT_ONCE:
-        found = [each for page in _status_pages(services, account) for each in page]
+    if first is None or first > MOST_AT_ONCE:
+        pages = [services.get("/status", account=account)] if account else account_pages(services, "/status")
+        found = [each for page in pages for each in page]
         total = len(found)
     else:
         overview = services.get("/overview", limit=first)
@@ -211,20 +223,6 @@ def _fetch_status(services: Services, account: str | None, first: int | None) ->
     letters = (services.get("/dead-letters/count"))["letters"]
     dead = f"{letters} dead {'letter' if letters == 1 else 'letters'}: see `driverlink dead-letters list`"
     return found, total, [*([dead] if letters else []), *(services.get("/services"))["down"]]
-
-
-_MOST_AT_ONCE = 500
-"""Accounts in one response of the API."""
-
-
-def _status_pages(services: Services, account: str | None) -> Iterator[list[Json]]:
-    """The state of one account, or of all, page by page."""
-    after = ""
-    while page := services.get("/status", account=account, after=after):
-        yield page
-        if account is not None or len(page) < _MOST_AT_ONCE:
-            return
-        after = page[-1]["account"]
 
 
 def link_pages(services: Services, account: str, state: str, target: str | None) -> Iterator[list[Json]]:

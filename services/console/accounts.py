@@ -27,12 +27,17 @@ async def show_accounts(
     request: Request, caller: Called, installation: Installed, find: str = "", after: str = ""
 ) -> HTMLResponse:
     """The accounts with their settings, by name, in pages; those whose name or people have this in it."""
-    wanted = find.strip().casefold()
-    found = [
-        each
-        for each in sorted(await accounts.list_accounts(caller, installation), key=lambda each: each.account)
-        if each.account > after and wanted in f"{each.account}\n{each.master_user}\n{each.account_manager}".casefold()
-    ]
+    wanted, behind = find.strip().casefold(), after
+    found: list[accounts.AccountSettings] = []
+    while listed := await accounts.list_accounts(caller, installation, behind):
+        found += (
+            each
+            for each in listed
+            if wanted in f"{each.account}\n{each.master_user}\n{each.account_manager}".casefold()
+        )
+        behind = listed[-1].account
+        if len(found) > MOST_LISTED or len(listed) < accounts.MOST_LISTED:
+            break
     return page(
         request,
         "accounts.html",

@@ -306,9 +306,16 @@ class CachingStore:
         """For each of these values of a column its first rows."""
         return self.behind.first(row, column, most, order_by=order_by)
 
-    def count(self, row: type[Row], where: Where | None = None, *, by: Sequence[str] = ()) -> Mapping[Values, int]:
+    def count(
+        self,
+        row: type[Row],
+        where: Where | None = None,
+        *,
+        by: Sequence[str] = (),
+        without: type[Row] | None = None,
+    ) -> Mapping[Values, int]:
         """How many rows match, for each combination of the columns in `by`."""
-        return self.behind.count(row, where, by=by)
+        return self.behind.count(row, where, by=by, without=without)
 
     def least(
         self, row: type[Row], column: str, where: Where | None = None, *, by: Sequence[str]

@@ -201,6 +201,12 @@ class Tables:
         assert found == counts
         assert sorted(map(repr, found)) == sorted(map(repr, counts))
 
+    def test_rows_are_counted_that_have_no_counterpart(self, store: Store) -> None:
+        ticks = [Tick(account="acme", name=name) for name in "ac"]
+        store.commit(unit(rows=[*named("a", "b", "c"), entry("a", account="other"), *ticks]))
+        assert store.count(Entry, by=["account", "name"], without=Tick) == {("acme", "b"): 1, ("other", "a"): 1}
+        assert store.count(Entry, {"account": "acme"}, without=Tick) == {(): 1}
+
     def test_the_first_rows_of_each_are_found_at_once(self, store: Store) -> None:
         rows = [*named(a=3, b=1, c=2), *(entry(name, account="other", size=1) for name in "de")]
         store.commit(unit(rows=rows))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -72,15 +73,23 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What one call of a statement looked at by one plan: rows and blocks, beside the rows that it returned."""
+    """What one call of a statement looked at by one plan: rows and blocks, beside the rows that it returned.
+
+    `of_tables` are the rows by table.
+    """
 
     statement: Statement
     plan: str
-    rows: int
+    of_tables: Mapping[str, int]
     blocks: int
     returned: int
     asked: int
     root: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """The rows of all tables."""
+        return sum(self.of_tables.values())
 
     def __str__(self) -> str:
         return (
@@ -119,9 +128,7 @@ def looks(connection: Connection[TupleRow], statement: Statement, calls: Sequenc
             yield Look(
                 statement=statement,
                 plan=plan,
-                rows=sum(
-                    _looked_at(node) for node in _nodes(root) if "Relation Name" in node and "Scan" in node["Node Type"]
-                ),
+                of_tables=_of_tables(root),
                 blocks=root["Shared Hit Blocks"] + root["Shared Read Blocks"],
                 returned=_returned(root),
                 asked=asked_for(parameters),
@@ -207,6 +214,14 @@ def _returned(root: Mapping[str, Any]) -> int:
     if root["Node Type"] == "ModifyTable" and root.get("Plans"):
         root = root["Plans"][0]
     return int(root["Actual Rows"] * root["Actual Loops"])
+
+
+def _of_tables(root: Mapping[str, Any]) -> Mapping[str, int]:
+    found = Counter[str]()
+    for node in _nodes(root):
+        if "Relation Name" in node and "Scan" in node["Node Type"]:
+            found[node["Relation Name"]] += _looked_at(node)
+    return found
 
 
 def _lines(node: Mapping[str, Any], depth: int) -> Iterator[str]:
