@@ -190,6 +190,7 @@ def import_file(
 
 
 def _import(services: Services, file: Path, account: str, done: Import, *, is_quiet: bool) -> None:
+    services.get(f"/accounts/{account}")
     header = read_export(file).header
     done.header_line, done.ignored_columns, done.missing_columns = header.line, header.ignored, header.missing
     with progress_bar(is_quiet=is_quiet) as progress:
