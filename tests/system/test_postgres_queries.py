@@ -55,11 +55,19 @@ NOWHERE = RunningSandboxes(driveri="http://127.0.0.1:1", motive="http://127.0.0.
 
 ALLOWED: Final[Sequence[tuple[str, str, str]]] = (
     ("api", "COUNT(*)", "counts for a page of a person, over an account or over all"),
-    ("api", "FROM links WHERE account = %s AND target = %s AND state = ANY(%s::text[])", "a page of links in several states"),
+    (
+        "api",
+        "FROM links WHERE account = %s AND target = %s AND state = ANY(%s::text[])",
+        "a page of links in several states",
+    ),
     ("api", "FROM links WHERE account = %s AND target = %s AND reconciliation = %s", "a page of one reconciliation"),
     ("services", "SELECT COUNT(*) FROM roster WHERE account = %s AND is_there", "compares a whole scan, once for each"),
     ("services", "SELECT COUNT(*) FROM deliveries WHERE account = %s", "asked once for each scan"),
-    ("services", "COUNT(*) FROM links WHERE account = ANY(%s::text[]) AND target = ANY(%s::text[]) AND is_live", "the guard's limit"),
+    (
+        "services",
+        "COUNT(*) FROM links WHERE account = ANY(%s::text[]) AND target = ANY(%s::text[]) AND is_live",
+        "the guard's limit",
+    ),
     (
         "services",
         "FROM known_drivers WHERE account = %s AND is_there = %s",
