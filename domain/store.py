@@ -210,7 +210,7 @@ class JournalRow(Row):
     """What somebody did that no event says, stored with what it did; `note` is why, in their own words.
 
     `command` is the API's operation, `subject` what it was done to; `by`, `role` and `authenticated` are as in events.
-    The `id` begins with the time. `account` is empty where it is about none.
+    Ids are in the order of time, the newest first. `account` is empty where it is about none.
     """
 
     TABLE: ClassVar[str] = "journal"

@@ -4,7 +4,7 @@ Credentials and secrets of webhooks, API keys, dead letters, and identifiers tha
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Final
 
@@ -22,6 +22,9 @@ router = new_router("journal", prefix="/journal")
 
 MOST: Final = 100
 """Entries in one response."""
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 _FACTS: Final[Mapping[str, str]] = {
     "connect_target": "{who} stored credentials for {subject}.",
@@ -67,10 +70,10 @@ def noted(
     caller: Caller, clock: Clock, command: str, subject: object, note: str, *, account: str = "", by: str | None = None
 ) -> JournalRow:
     """What is stored of a command with what it does. Raises `NotPermitted` where `by` is somebody else."""
-    at, asker = clock().isoformat(), caller.asks(by, note)
+    at, asker = clock(), caller.asks(by, note)
     return JournalRow(
-        id=f"{at}/{token_hex(6)}",
-        at=at,
+        id=f"{(_LATEST - at) // _MICROSECOND:018}/{token_hex(6)}",
+        at=at.isoformat(),
         account=account,
         command=command,
         subject=str(subject),
@@ -94,9 +97,12 @@ def keep(store: Store, row: JournalRow) -> None:
     store.commit(unit)
 
 
-def journal_of(store: Store, account: str) -> Iterable[JournalEntry]:
-    """The entries of a store about an account; about any where it is empty. Raises `StoreFailed`."""
-    return map(_to_entry, store.select(JournalRow, {"account": account} if account else None))
+def journal_of(
+    store: Store, account: str, *, after: str | None = None, limit: int | None = None
+) -> Iterable[JournalEntry]:
+    """The entries of a store about an account, the newest first; about any where it is empty. Raises `StoreFailed`."""
+    where = {"account": account} if account else None
+    return map(_to_entry, store.select(JournalRow, where, order_by="id", after=after, limit=limit))
 
 
 def _to_entry(row: JournalRow) -> JournalEntry:
@@ -118,10 +124,13 @@ def _to_entry(row: JournalRow) -> JournalEntry:
 @router.get("")
 async def show_journal(installation: Installed, account: str | None = None, after: str = "") -> Journal:
     """Show what people did to credentials, webhook secrets, API keys and dead letters, the newest first."""
-    readers, access, of = installation.readers, installation.access, account or ""
-    stores = [*readers.stores.values()]
-    found = await readers.call(lambda: [entry for store in stores for entry in journal_of(store, of)])
-    found += await access.call(lambda: [*journal_of(access.store, of)])
-    entries = sorted((each for each in found if not after or each.place < after), key=lambda each: each.place)
-    page = entries[: -MOST - 1 : -1]
+    readers, access, stores = installation.readers, installation.access, [*installation.readers.stores.values()]
+
+    def behind(store: Store) -> Iterable[JournalEntry]:
+        return journal_of(store, account or "", after=after or None, limit=MOST + 1)
+
+    found = await readers.call(lambda: [entry for store in stores for entry in behind(store)])
+    found += await access.call(lambda: [*behind(access.store)])
+    entries = sorted(found, key=lambda each: each.place)
+    page = entries[:MOST]
     return Journal(entries=tuple(page), next=page[-1].place if len(entries) > MOST else None)
