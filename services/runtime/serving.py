@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from domain.store import StoreFailed
@@ -141,7 +141,13 @@ async def listening(app: ASGIApp, bound: socket.socket, *, slowest_head: float =
     ending = asyncio.Event()
 
     async def ended_in_time(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, ENDING: ending}, receive, send)
+        async def sent(message: Message) -> None:
+            await send(message)
+            if message.get("more_body"):
+                # Only between two parts can it be noticed that the client is gone, and then nothing more is sent.
+                await asyncio.sleep(0)
+
+        await app({**scope, ENDING: ending}, receive, sent)
 
     bounded = type("BoundedConnection", (BoundedConnection,), {"slowest_head": slowest_head})
     server = _Server(

@@ -1,12 +1,15 @@
 """Clients that send byte by byte, and everybody else meanwhile."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.runtime.serving import listening, tcp_socket
@@ -92,3 +95,34 @@ async def test_a_head_that_comes_in_time_keeps_its_connection(port: int) -> None
                 async with asyncio.timeout(SLOWEST / 2):
                     await asyncio.Event().wait()
         writer.close()
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["port", "local socket"])
+async def test_nothing_is_sent_to_a_client_that_is_gone(
+    family: socket.AddressFamily, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a page of events is sent, of which every one is there already."""
+    client, sent, ended = socket.socket(family), 0, asyncio.Event()
+
+    async def lines() -> AsyncIterator[bytes]:
+        nonlocal sent
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        for _ in range(200):
+            sent += 1
+            yield b"x" * 1000
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        await StreamingResponse(lines())(scope, receive, send)
+        ended.set()
+
+    with socket.socket(family) as bound, client:
+        bound.bind(("127.0.0.1", 0) if family is socket.AF_INET else str(tmp_path / "socket"))
+        bound.listen()
+        async with listening(stream, bound):
+            client.connect(bound.getsockname())
+            client.sendall(WHOLE)
+            async with asyncio.timeout(10):
+                await ended.wait()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    assert sent < 10
