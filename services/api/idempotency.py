@@ -57,30 +57,33 @@ class KeyOutstanding(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyKey:
-    """The key of a request: what is stored of its caller, itself and what it asks, and what encrypts the answer.
+    """The key of a request: what is stored of its caller and itself, and what encrypts the answer.
 
     An answer may have a secret, or names of people: without the key, which is not stored, it cannot be read.
     """
 
     caller: str
     key: str
-    fingerprint: str
     cipher: Fernet
 
 
-async def key_of(request: Request, caller: str) -> IdempotencyKey:
-    """The key of a request that has one. Raises `Malformed`."""
+def key_of(request: Request, caller: str) -> IdempotencyKey:
+    """The key of a request that has one, by its head alone. Raises `Malformed`."""
     found = _KEY.fullmatch(request.headers[HEADER].strip())
     if found is None:
         raise Malformed("Idempotency-Key: has 16 to 255 visible characters, in quotes, such as a UUID")
     key = found[1] or found[2]
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
     return IdempotencyKey(
         caller=sha256(caller.encode("utf-8", "surrogatepass")).hexdigest(),
         key=_digest("key", caller, key).hex(),
-        fingerprint=sha256(asked).hexdigest(),
         cipher=Fernet(urlsafe_b64encode(_digest("answer", caller, key))),
     )
+
+
+async def _fingerprint_of(request: Request) -> str:
+    """What is stored of what a request asks; by its whole body, which is read for this."""
+    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
+    return sha256(asked).hexdigest()
 
 
 def _digest(purpose: str, caller: str, key: str) -> bytes:
@@ -144,7 +147,7 @@ class _Commands:
             if store.unit:
                 await call(store.flush)
 
-    async def store(self, key: IdempotencyKey, account: str, response: Response) -> Response:
+    async def store(self, key: IdempotencyKey, request: Request, response: Response) -> Response:
         """Store what is held back, with this answer; the one that counts. Raises `StoreConflict`."""
         *before, (call, store) = [each for each in (*self._held, self._own) if each[1].unit] or [self._own]
         for other, held in before:
@@ -154,14 +157,14 @@ class _Commands:
             caller=key.caller,
             number=0,
             hour=hour_of(self._clock()),
-            account=account,
-            fingerprint=key.fingerprint,
+            account=account_of(request),
+            fingerprint=await _fingerprint_of(request),
             status=response.status_code,
             answer=key.cipher.encrypt(_to_text(response)).decode(),
         )
         stored = await call(_store, store.behind, store.unit or Unit(), answer)
         store.unit = None
-        return response if stored is answer else _again(stored, key)
+        return response if stored is answer else await answer_again(request, key, stored)
 
 
 async def answer_once(request: Request, key: IdempotencyKey, handler: Handler) -> Response:
@@ -187,7 +190,7 @@ async def answer_once(request: Request, key: IdempotencyKey, handler: Handler) -
 async def _answered(request: Request, key: IdempotencyKey, handler: Handler) -> Response:
     installation: Installation = request.app.state.installation
     if kept := await kept_answer(installation, key):
-        return kept
+        return await answer_again(request, key, kept)
     commands = _Commands(installation)
     request.state.installation = commands.installation
     try:
@@ -198,7 +201,7 @@ async def _answered(request: Request, key: IdempotencyKey, handler: Handler) -> 
     if response.status_code not in _SUCCESS:
         await commands.flush()
         return response
-    return await commands.store(key, account_of(request), response)
+    return await commands.store(key, request, response)
 
 
 def account_of(request: Request) -> str:
@@ -207,12 +210,11 @@ def account_of(request: Request) -> str:
     return account.account if account else ""
 
 
-async def kept_answer(installation: Installation, key: IdempotencyKey) -> Response | None:
-    """The answer that is kept under this key. Raises `KeyReused`, `StoreFailed`."""
+async def kept_answer(installation: Installation, key: IdempotencyKey) -> CommandAnswer | None:
+    """The answer that is kept under this key, whatever was asked. Raises `StoreFailed`."""
     readers, last = installation.readers, hour_of(installation.clock() - KEPT)
     found = await readers.call(_find, tuple(readers.stores.values()), key.key, last)
-    found = found or await installation.access.call(_find, (installation.access.store,), key.key, last)
-    return _again(found, key) if found else None
+    return found or await installation.access.call(_find, (installation.access.store,), key.key, last)
 
 
 def _find(stores: Sequence[Store], key: str, last: str) -> CommandAnswer | None:
@@ -248,9 +250,9 @@ def _to_text(response: Response) -> bytes:
     return json.dumps([response.media_type, bytes(response.body).decode()]).encode()
 
 
-def _again(kept: CommandAnswer, key: IdempotencyKey) -> Response:
-    """What a command was answered. Raises `KeyReused`."""
-    if kept.fingerprint != key.fingerprint:
+async def answer_again(request: Request, key: IdempotencyKey, kept: CommandAnswer) -> Response:
+    """What the same command was answered. Raises `KeyReused`."""
+    if kept.fingerprint != await _fingerprint_of(request):
         raise KeyReused
     media_type, body = json.loads(key.cipher.decrypt(kept.answer.encode()))
     return Response(body, kept.status, media_type=media_type)

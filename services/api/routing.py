@@ -17,7 +17,7 @@ from domain.account import Account
 from services.accounts.handlers import UnknownAccount, account_of
 from services.api import V1
 from services.api.authentication import SAFE, authenticate
-from services.api.idempotency import HEADER, IdempotencyKey, answer_once, kept_answer, key_of
+from services.api.idempotency import HEADER, IdempotencyKey, answer_again, answer_once, kept_answer, key_of
 from services.api.installation import Installation
 from services.api.permissions import (
     PERMISSIONS,
@@ -50,13 +50,15 @@ class GuardedRoute(APIRoute):
                 return await handler(request)
             try:
                 principal, key = await _authenticated(request)
-                response = await kept_answer(request.app.state.installation, key) if key else None
-                if response is None:
+                kept = await kept_answer(request.app.state.installation, key) if key else None
+                if kept is None:
                     await _permit(request, principal, permission, names_account=names_account)
             except (Unauthenticated, Forbidden, UnknownAccount, RateExceeded, Malformed):
                 await _discard_body(request)
                 raise
-            if response is None:
+            if key and kept:
+                response = await answer_again(request, key, kept)
+            else:
                 response = await (answer_once(request, key, handler) if key else handler(request))
             response.headers.update(getattr(request.state, "rate", {}))
             return response
@@ -86,7 +88,7 @@ async def _authenticated(request: Request) -> tuple[Principal, IdempotencyKey | 
     if principal.kind is not PrincipalKind.LOCAL:
         request.state.rate = request.app.state.rates.take(principal.who)
     has_key = request.method not in SAFE and HEADER in request.headers
-    return principal, await key_of(request, principal.who) if has_key else None
+    return principal, key_of(request, principal.who) if has_key else None
 
 
 async def _permit(request: Request, principal: Principal, permission: Permission, *, names_account: bool) -> None:

@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a command that is sent again takes effect once, and is answered as it was the first time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from copy import deepcopy
 from datetime import timedelta
 from json import dumps
@@ -142,6 +142,31 @@ async def test_a_command_that_is_refused_may_be_sent_again(stand: ApiStand) -> N
     wrong = await command(stand, "/accounts/acme/sync", {"by": "eve", "on": True})
     assert wrong.status_code == 403
     assert (await command(stand, "/accounts/acme/sync", ON)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["accounts/acme/sync", "accounts/nobody/sync", "keys"])
+async def test_the_body_of_a_command_is_read_only_for_who_may_give_it(stand: ApiStand, path: str) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(64):
+            sent += 1
+            yield b" " * 2**17
+
+    secret = stand.key({"*": frozenset({Role.VIEWER})})
+    headers = {"idempotency-key": KEY, "authorization": f"Bearer {secret}", "content-type": "application/json"}
+    answer = await stand.outside("POST", f"{V1}/{path}", content=body(), json=None, headers=headers)
+    assert answer.status_code == 403
+    assert sent <= 9, "what is read and thrown away, so that the client reads the answer"
+
+
+async def test_a_command_whose_account_is_gone_is_answered_again(stand: ApiStand) -> None:
+    first = await command(stand, "/accounts/acme/sync", ON)
+    await stand.post("/accounts/acme/removed", {})
+    assert said(await command(stand, "/accounts/acme/sync", ON)) == said(first)
+    other = await command(stand, "/accounts/acme/sync", {**ON, "on": False})
+    assert other.json()["type"] == "/problems#idempotency-key-reused"
 
 
 async def test_of_two_at_once_one_takes_effect(stand: ApiStand) -> None:
