@@ -117,7 +117,8 @@ def to_changes(body: bytes) -> list[PushedChange]:
         raise Malformed("body: is not JSON") from None
     documents = document if isinstance(document, list) else [document]
     if not 1 <= len(documents) <= MOST_CHANGES:
-        raise Malformed(f"body: has {len(documents)} changes, and may have 1 to {MOST_CHANGES}: send them in parts")
+        advice = "send them in parts" if documents else "where nothing has changed, there is nothing to push"
+        raise Malformed(f"body: has {len(documents)} changes, and may have 1 to {MOST_CHANGES}: {advice}")
     try:
         changes = _CHANGES.validate_python(documents)
     except ValidationError as wrong:

@@ -254,7 +254,7 @@ async def test_a_secret_is_shown_once_and_is_not_made_twice(portal: Portal) -> N
     ("body", "words"),
     [
         (b"{", "body: is not JSON"),
-        (b"[]", "body: has 0 changes, and may have 1 to 500"),
+        (b"[]", "body: has 0 changes, and may have 1 to 500: where nothing has changed"),
         (b"[" * 100_000, "body: is not JSON"),
         (json.dumps([changed("1")] * (MOST_CHANGES + 1)).encode(), "body: has 501 changes"),
         (b'"417"', "0: "),
@@ -298,9 +298,11 @@ async def test_more_re_keyings_than_a_day_may_have_wait_for_a_person_and_then_pa
     assert len(portal.stand.stores["intake"].select(ReKeyingRow, {"state": "held"})) == 10
     held = (await portal.stand.get(portal.path.replace("changes", "rekeyings"))).json()
     approved = await portal.stand.post(
-        portal.path.replace("changes", "rekeyings"), {"by": "jane", "digest": held["digest"]}
+        portal.path.replace("changes", "rekeyings"), {"by": "jane", "digest": held["digest"], "note": "cleaned up"}
     )
     assert approved.status_code == 200, approved.text
+    history = (await portal.stand.get(portal.path.replace("changes", "history"))).json()
+    assert "cleaned up" in {each["note"] for each in history["entries"]}
     assert (await portal.push(*again, push="msg_many")).status_code == 202
     assert len(portal.facts()) == 20
 

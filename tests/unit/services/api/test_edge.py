@@ -88,7 +88,10 @@ async def test_a_judged_list_holds_nothing_that_no_store_takes(stand: ApiStand, 
     assert (answer.status_code, "must not hold control characters" in answer.json()["detail"]) == (400, True)
 
 
-@pytest.mark.parametrize("path", ["/accounts/%00", "/accounts/acme/drivers/%00", "/issues?account=%00", "/nowhere%00"])
+@pytest.mark.parametrize(
+    "path",
+    ["/accounts/%00", "/accounts/%00/changes", "/accounts/acme/drivers/%00", "/issues?account=%00", "/nowhere%00"],
+)
 async def test_an_address_with_a_character_that_no_store_looks_for_is_refused(stand: ApiStand, path: str) -> None:
     answer = await stand.outside("GET", f"/v1{path}")
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems#invalid-request")
