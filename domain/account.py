@@ -417,7 +417,10 @@ class Request:
     def allow(self, account: Account) -> tuple[AccountEvent, ...]:
         """Let a Standard account turn synchronisation on: the account manager's word."""
         if self.by != account.account_manager or not self.by:
-            raise NotPermitted(f"only the account manager of {account.account} can allow Sync Drivers on its tier")
+            raise NotPermitted(
+                f"only the account manager of {account.account} can allow Sync Drivers on its tier; an admin does it "
+                "in their name (`--as USER`)"
+            )
         return () if account.is_allowed else (SyncAllowed(**self._origin(account, Role.ACCOUNT_MANAGER)),)
 
     def turn_on(self, account: Account) -> tuple[AccountEvent, ...]:
@@ -515,11 +518,19 @@ class Request:
                 f"the Master User of {account.account} cannot remove it, or change its tier or its people: ask "
                 "its account manager, or who runs the service"
             )
+        if self.authenticated:
+            raise NotPermitted(
+                f"{self.by} is not the account manager of {account.account}, so this cannot be done in that name: "
+                "leave out `--as` to do it in your own"
+            )
         return self.role or OPERATOR
 
     def _as_master_user(self, account: Account) -> Role:
         if self.by != account.master_user or not self.by:
-            raise NotPermitted(f"only the Master User of {account.account} can turn Sync Drivers on or off")
+            raise NotPermitted(
+                f"only the Master User of {account.account} can turn Sync Drivers on or off; an admin does it in their "
+                "name (`--as USER`)"
+            )
         return Role.MASTER_USER
 
     def _origin(self, account: Account, role: str) -> AccountOrigin:

@@ -517,7 +517,9 @@ OneDriverOption = Annotated[
 PersonOption = Annotated[
     str | None,
     typer.Option(
-        "--as", metavar="PERSON", help="Ask in this person's name, by their Portal user name; only an admin can."
+        "--as",
+        metavar="PERSON",
+        help="Ask in the name of the Master User or account manager, by their Portal user name; only an admin can.",
     ),
 ]
 NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why you ask, to be stored with it.")]

@@ -362,13 +362,20 @@ def _print_event(event: Json) -> None:
     out.print(line.rstrip(), markup=False)
 
 
+_WRITTEN = "write 15m, 1h or 2d for how long ago, else 2026-05-31 or 2026-05-31T08:30+00:00"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _start_of(since: str | None) -> str | None:
-    """A moment: `1h` is an hour ago."""
-    if since and (spoken := re.fullmatch(r"([0-9]{1,6})([smhd])", since)):
+    """A moment: `1h` is an hour ago. Raises `CommandRefused`."""
+    if since is None:
+        return None
+    if spoken := re.fullmatch(r"([0-9]{1,6})([smhd])", since):
         return (datetime.now(UTC) - timedelta(**{_UNITS[spoken[2]]: int(spoken[1])})).isoformat()
+    try:
+        datetime.fromisoformat(since)
+    except ValueError:
+        raise CommandRefused(f"{since!r} is not a date or time; {_WRITTEN}") from None
     return since
 
 

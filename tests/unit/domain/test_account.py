@@ -133,6 +133,16 @@ def test_only_the_account_manager_allows_it(person: str) -> None:
             Request(by=person, at=AT).allow(account)
 
 
+@pytest.mark.parametrize("account", [_after(PRO), Account(account=FLEET)], ids=["known", "new"])
+def test_in_the_name_of_somebody_without_a_part_in_the_account_nothing_is_set_up(account: Account) -> None:
+    asking = Request(by="eve", at=AT, authenticated="operator")
+    with pytest.raises(NotPermitted, match="eve is not the account manager of fleet-1"):
+        asking.bring_to(account, WantedAccount(tier=Tier.ENTERPRISE, master_user="max"))
+    with pytest.raises(NotPermitted, match="leave out `--as`"):
+        asking.remove(account)
+    Request(by="ann", at=AT, authenticated="operator").remove(_after(PRO))
+
+
 @pytest.mark.parametrize("person", ["max", "ann"])
 def test_both_roles_set_the_mode_of_one_target(person: str) -> None:
     asking = Request(by=person, at=AT)

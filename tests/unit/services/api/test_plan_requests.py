@@ -154,7 +154,12 @@ async def test_a_plan_without_a_temporary_folder_says_what_would_help(
     [
         ({"target": "mars"}, 400, "there is no target 'mars'; there are: driveri, motive"),
         ({"driver": "9"}, 404, "there is no driver 9 in account acme"),
-        ({"by": "bob"}, 403, "only the Master User of acme can turn Sync Drivers on or off"),
+        (
+            {"by": "bob"},
+            403,
+            "only the Master User of acme can turn Sync Drivers on or off; an admin does it in their name "
+            "(`--as USER`)",
+        ),
         ({"by": "eve"}, 403, "eve is neither the Master User nor the account manager of acme"),
     ],
 )

@@ -33,7 +33,7 @@ UNKNOWN = {
         ("issues", "list", "--reason", "conflicts"),
         "there is no reason 'conflicts'; there are: unkeyed,",
     ),
-    "no time": (("events", "--since", ""), "'' is not a date or time"),
+    "no time": (("events", "--since", ""), "'' is not a date or time; write 15m, 1h or 2d"),
     "backwards": (("events", "--since", "2026-02-01", "--until", "2026-01-01"), "the one is after the other"),
 }
 NOTED = {
