@@ -34,6 +34,7 @@ from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
     ApiSettings,
     DistributedSettings,
+    EmbeddedSettings,
     EnvironmentSettings,
     FolderSettings,
     KafkaSettings,
@@ -63,6 +64,7 @@ _SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "Limits of the API, in both shapes": LimitSettings,
     "Commands, in both shapes": ApiSettings,
     "Embedded": FolderSettings,
+    "`driverlink up`": EmbeddedSettings,
     "Kafka, in the distributed shape": KafkaSettings,
     "Signing in, in the distributed shape": SignInSettings,
     "Distributed": DistributedSettings,
@@ -110,7 +112,8 @@ def _settings() -> Iterator[str]:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    return f"`{field.default}`" if str(field.default or "") else ""
+    default = "" if field.default is None else str(field.default)
+    return f"`{default}`" if default else ""
 
 
 def _choices(field: FieldInfo) -> str:
@@ -210,7 +213,7 @@ def _records() -> Iterator[str]:
 
 def _permissions() -> Iterator[str]:
     yield "The roles that each route takes: any one of them."
-    yield "An account names its Master User and its account manager; the other roles are granted, on it or everywhere."
+    yield "An account names its Master User and its account manager; each role but the first can also be granted."
     yield "Without an account in the path a role has to be held everywhere, or on the account that the query names."
     yield ""
     routes = [route for route in new_app().routes if isinstance(route, GuardedRoute)]

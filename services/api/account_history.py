@@ -78,6 +78,7 @@ class AccountHistory(ResponseBody):
 
 def account_history(
     accounts: Store,
+    intake: Store,
     decider: Store,
     account: AccountId,
     after: str,
@@ -93,7 +94,7 @@ def account_history(
     entries = [to_entry(fact) for fact in facts]
     reports = past_reconciliations(decider, accounts, account, [*Target], _MOST_RECONCILIATIONS)
     entries += [_of_reconciliation(report) for report in reports]
-    entries += [_of_journal(entry) for entry in journal_of(accounts, account)]
+    entries += [_of_journal(entry) for store in (accounts, intake) for entry in journal_of(store, account)]
     entries.sort(key=lambda entry: (entry.at, entry.place), reverse=True)
     wanted = [each for each in entries if (not kinds or each.kind in kinds) and each.at <= (until or each.at)]
     start = 0
@@ -208,4 +209,5 @@ async def show_account_history(
     kinds = frozenset(filter(None, kind.split(",")))
     if unknown := kinds - {_SETTING, *_KINDS.values(), "reconciliation"}:
         raise Malformed(f"there is no kind {min(unknown)!r}")
-    return await readers.call(account_history, readers.accounts, readers.decider, known.account, after, kinds, moment)
+    stores = (readers.accounts, readers.intake, readers.decider)
+    return await readers.call(account_history, *stores, known.account, after, kinds, moment)

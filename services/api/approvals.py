@@ -9,7 +9,7 @@ from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import FILLED, Store, Where, pages
 from services.api.explanation_text import name_of
-from services.api.journal import note_for_account, noted
+from services.api.journal import noted
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import IF_MATCH, ByPerson, Moment, ResponseBody
 from services.decider.batch import load_links
@@ -177,10 +177,9 @@ async def approve_rekeyings(
     if asker.role is None:
         known.role_of(asker.by)
     intake = installation.intake_service
-    approved = await intake.call_again(ReKeyings(intake.store, utc_now).approve, known.account, body.digest, asker.by)
-    row = noted(
+    entry = noted(
         caller, installation.clock, "approve_rekeyings", body.digest, body.note, account=known.account, by=body.by
     )
-    await note_for_account(installation, row)
+    approved = await intake.call_again(ReKeyings(intake.store, utc_now).approve, known.account, body.digest, entry)
     intake.notify()
     return ApprovedReKeyings(account=known.account, digest=body.digest, approved=approved)

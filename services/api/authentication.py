@@ -30,9 +30,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.account import Role
 from domain.cleaning import LONGEST, clean
-from domain.store import Position, Row, Store, Unit
+from domain.store import JournalRow, Position, Row, Store, Unit
 from services.api.permissions import (
     EVERYWHERE,
+    GRANTED,
     OPERATOR,
     THE_OPERATOR,
     Forbidden,
@@ -131,6 +132,10 @@ class LoginAttempt(Row):
 ACCESS_ROWS: tuple[type[Row], ...] = (ApiKeyRow, KeyUse, SessionRow, SignInLink, LoginAttempt)
 
 
+Noted = Callable[[ApiKeyRow], JournalRow]
+"""What the journal says of what is done to a key, stored with it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """Somebody who is signed in, and the token without which no form of theirs is taken."""
@@ -168,7 +173,9 @@ class Access:
         """Do one of the following, after whatever is being done now. Raises what that does, and `WorkerClosed`."""
         return await self._worker.call(work, *args, **kwargs)
 
-    def create_key(self, name: str, grants: Grants, *, by: str, expires: datetime | None) -> tuple[ApiKeyRow, str]:
+    def create_key(
+        self, name: str, grants: Grants, *, by: str, expires: datetime | None, noted: Noted | None = None
+    ) -> tuple[ApiKeyRow, str]:
         """A new API key, and the text that is shown only now."""
         secret, key_id = token_urlsafe(32), token_hex(6)
         row = ApiKeyRow(
@@ -181,7 +188,7 @@ class Access:
             expires=expires.isoformat() if expires else "",
             revoked="",
         )
-        self._commit(row)
+        self._commit(row, *([noted(row)] if noted else []))
         return row, f"{_KEY}_{key_id}_{secret}"
 
     def keys(self) -> list[tuple[ApiKeyRow, str]]:
@@ -190,7 +197,7 @@ class Access:
         rows = sorted(self._store.select(ApiKeyRow), key=lambda row: row.at, reverse=True)
         return [(row, uses.get(row.key_id, "")) for row in rows]
 
-    def revoke_key(self, key_id: str) -> ApiKeyRow | None:
+    def revoke_key(self, key_id: str, noted: Noted | None = None) -> ApiKeyRow | None:
         """Let a key be refused from now on; None where there is none of this id."""
         rows = self._store.select(ApiKeyRow, {"key_id": key_id})
         if not rows:
@@ -198,7 +205,7 @@ class Access:
         if rows[0].revoked:
             return rows[0]
         row = replace(rows[0], revoked=self._clock().isoformat())
-        self._commit(row)
+        self._commit(row, *([noted(row)] if noted else []))
         return row
 
     def principal_of(self, key: str) -> Principal | None:
@@ -312,9 +319,9 @@ class Access:
         self._worker.close()
         self._store.close()
 
-    def _commit(self, row: Row) -> None:
+    def _commit(self, *rows: Row) -> None:
         unit = Unit()
-        unit.keep([row])
+        unit.keep(rows)
         self._store.commit(unit)
 
 
@@ -343,7 +350,10 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_FIELD = "csrf"
 CSRF_HEADER = "x-csrf-token"
 
-_HOW = "prove who asks: by an API key (`DRIVERLINK_API_KEY` for commands), or by signing in with a browser"
+_HOW = (
+    "prove who asks: by an API key (for commands by `driverlink login`, or as `DRIVERLINK_API_KEY`), or by signing in "
+    "with a browser"
+)
 
 
 def at_local_socket(app: ASGIApp) -> ASGIApp:
@@ -453,9 +463,6 @@ _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 _PATIENCE = 10.0
 _LEEWAY = 60
 """Seconds that the provider's clock may differ."""
-
-_GRANTABLE = frozenset(Role) - {Role.MASTER_USER}
-"""The roles that a provider can grant; who the Master User is, the account says."""
 
 
 class SignInFailed(Exception):
@@ -587,7 +594,7 @@ def to_grants(stated: object) -> Grants:
     grants: dict[str, frozenset[Role]] = {}
     for word in words:
         role, _, account = str(word).partition(":")
-        if role in _GRANTABLE:
+        if role in GRANTED:
             place = account or EVERYWHERE
             grants[place] = grants.get(place, frozenset()) | {Role(role)}
     return grants

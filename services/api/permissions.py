@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, Literal, get_args
 
 from domain.account import Account, NotPermitted, Role
 from services.accounts.handlers import Asker
@@ -40,6 +41,12 @@ class PrincipalKind(StrEnum):
 Grants = Mapping[str, frozenset[Role]]
 """Granted roles by account, or by `EVERYWHERE`."""
 
+GrantedRole = Literal[Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.ACCOUNT_MANAGER, Role.ADMIN]
+"""A role that can be granted; who the Master User is, only the account says."""
+
+GRANTED: Final[frozenset[Role]] = frozenset(get_args(GrantedRole))
+"""The roles that can be granted: any other one counts for nothing in a grant."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
@@ -51,7 +58,7 @@ class Principal:
 
     def roles_on(self, account: Account) -> frozenset[Role]:
         """Every role on an account: what was granted, and what the account itself says of a person."""
-        roles = self.roles_everywhere | self.grants.get(account.account, frozenset())
+        roles = self.roles_everywhere | (self.grants.get(account.account, frozenset()) & GRANTED)
         if self.kind is PrincipalKind.PERSON and self.who:
             roles |= {Role.MASTER_USER} if self.who == account.master_user else set()
             roles |= {Role.ACCOUNT_MANAGER} if self.who == account.account_manager else set()
@@ -60,7 +67,7 @@ class Principal:
     @property
     def roles_everywhere(self) -> frozenset[Role]:
         """The roles that were granted on every account, and so on the installation."""
-        return self.grants.get(EVERYWHERE, frozenset())
+        return self.grants.get(EVERYWHERE, frozenset()) & GRANTED
 
 
 THE_OPERATOR = Principal(

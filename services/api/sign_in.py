@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import Field
 
-from domain.account import Role
 from services.accounts.handlers import account_of
 from services.api.authentication import (
     LOGIN_LASTS,
     ApiKeyRow,
+    Noted,
     SignInFailed,
     authenticate,
     cookie_name,
@@ -21,8 +21,8 @@ from services.api.authentication import (
     set_session,
 )
 from services.api.installation import Installation
-from services.api.journal import keep, noted
-from services.api.permissions import EVERYWHERE, THE_OPERATOR, Unauthenticated
+from services.api.journal import noted
+from services.api.permissions import EVERYWHERE, THE_OPERATOR, Caller, GrantedRole, Unauthenticated
 from services.api.routing import Called, GuardedRoute, Installed, new_router
 from services.api.schema import Named, Reasoned, ResponseBody
 from services.runtime.context import utc_now
@@ -149,7 +149,7 @@ class CreateKey(Reasoned):
     """An API key with these roles on these accounts, or on every account and the installation."""
 
     name: Named
-    roles: Annotated[frozenset[Role], Field(min_length=1)]
+    roles: Annotated[frozenset[GrantedRole], Field(min_length=1)]
     accounts: tuple[Named, ...] = ()
     days: int | None = Field(default=None, ge=1, le=3650)
 
@@ -193,9 +193,8 @@ async def create_key(body: CreateKey, caller: Called, installation: Installed) -
     expires = utc_now() + timedelta(days=body.days) if body.days else None
     grants = dict.fromkeys(accounts or [EVERYWHERE], body.roles)
     access, who = installation.access, caller.principal.who
-    row, key = await access.call(access.create_key, body.name, grants, by=who, expires=expires)
-    entry = noted(caller, installation.clock, "create_key", f"{row.key_id} ({row.name})", body.note)
-    await access.call(keep, access.store, entry)
+    entry = _noting(caller, installation, "create_key", body)
+    row, key = await access.call(access.create_key, body.name, grants, by=who, expires=expires, noted=entry)
     return CreatedKey(**dict(_to_view(row, "")), key=key)
 
 
@@ -208,13 +207,16 @@ async def list_keys(installation: Installed) -> list[ApiKey]:
 @router.post("/keys/{key_id}/revoked")
 async def revoke_key(key_id: str, installation: Installed, caller: Called, body: Reasoned | None = None) -> ApiKey:
     """Refuse an API key from now on."""
-    row = await installation.access.call(installation.access.revoke_key, key_id)
+    entry = _noting(caller, installation, "revoke_key", body)
+    row = await installation.access.call(installation.access.revoke_key, key_id, entry)
     if row is None:
         raise UnknownKey(key_id)
-    note = body.note if body else ""
-    entry = noted(caller, installation.clock, "revoke_key", f"{row.key_id} ({row.name})", note)
-    await installation.access.call(keep, installation.access.store, entry)
     return _to_view(row, "")
+
+
+def _noting(caller: Caller, installation: Installation, command: str, body: Reasoned | None) -> Noted:
+    note = body.note if body else ""
+    return lambda row: noted(caller, installation.clock, command, f"{row.key_id} ({row.name})", note)
 
 
 @router.get("/principal")

@@ -1,11 +1,13 @@
 """What machines prove by who they are: the secrets of webhooks, and API keys. Each is shown once, when it is made."""
 
+from typing import get_args
+
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from domain.account import Role
 from domain.identity import WebhookSender
 from services.api import sign_in, webhooks
+from services.api.permissions import GrantedRole
 from services.api.routing import Called, Installed, KnownAccount
 from services.api.schema import Malformed, Reasoned
 from services.console.rendering import page, see_other
@@ -99,4 +101,4 @@ async def revoke_api_key(key_id: str, form: Form, installation: Installed, calle
 
 async def _keys(request: Request, installation: Installed, made: sign_in.CreatedKey | None = None) -> HTMLResponse:
     found = await sign_in.list_keys(installation)
-    return page(request, "keys.html", keys=found, made=made, roles=[*map(str, Role)])
+    return page(request, "keys.html", keys=found, made=made, roles=get_args(GrantedRole))

@@ -30,7 +30,7 @@ from domain.portal import (
 )
 from domain.ports import PortalLine
 from domain.profile import NOTHING_STATED, StatedProfile
-from domain.store import Store, Unit
+from domain.store import JournalRow, Store, Unit
 from services.intake.read_models import (
     KnownDriver,
     ReKeyingRow,
@@ -216,8 +216,11 @@ class ReKeyings:
         """The drivers who wait for an approval, by id."""
         return self._store.select(ReKeyingRow, {"account": account, "state": HELD}, order_by="driver")
 
-    def approve(self, account: AccountId, digest: str, by: str) -> int:
-        """Allow exactly the held re-keyings that this hash names; how many they are. Raises `ReKeyingHeld`."""
+    def approve(self, account: AccountId, digest: str, entry: JournalRow) -> int:
+        """Allow exactly the held re-keyings that this hash names, as this entry says; how many they are.
+
+        Raises `ReKeyingHeld`.
+        """
         rows = self.held(account)
         if not rows or digest != digest_of(account, rows):
             raise ReKeyingHeld(
@@ -225,7 +228,8 @@ class ReKeyings:
                 f"look at it again: `driverlink rekeyings list {account}`"
             )
         unit = Unit()
-        unit.keep(replace(row, state=APPROVED, at=self._clock().isoformat(), by=by) for row in rows)
+        unit.keep(replace(row, state=APPROVED, at=self._clock().isoformat(), by=entry.by) for row in rows)
+        unit.keep([entry])
         self._store.commit(unit)
         return len(rows)
 

@@ -467,5 +467,8 @@ class EmbeddedSettings(ServiceSettings, FolderSettings):
     """Everything that `driverlink up` has to know."""
 
     console_port: int = Field(
-        default=0, ge=0, le=65535, description="The port of the loopback address for browsers; 0: any free one."
+        default=0,
+        ge=0,
+        le=65535,
+        description="The port of the loopback address for browsers, and for requests with an API key; 0: any free one.",
     )

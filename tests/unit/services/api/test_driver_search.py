@@ -149,9 +149,9 @@ def test_an_account_s_history_has_people_and_reconciliations_newest_first(fleet:
     fleet.start("1")
     fleet.later()
     fleet.turn_off()
-    history = account_history(fleet.accounts, fleet.decider, ACME, "", frozenset())
+    history = account_history(fleet.accounts, fleet.intake, fleet.decider, ACME, "", frozenset())
     assert (history.entries[0].kind, history.entries[0].type) == ("sync", "SyncTurnedOff")
     assert {each.kind for each in history.entries} == {"setting", "sync", "reconciliation"}
     assert history.next is None
-    only = account_history(fleet.accounts, fleet.decider, ACME, "", frozenset({"sync"}))
+    only = account_history(fleet.accounts, fleet.intake, fleet.decider, ACME, "", frozenset({"sync"}))
     assert [each.type for each in only.entries] == ["SyncTurnedOff", "SyncTurnedOn"]

@@ -89,6 +89,21 @@ async def test_a_reason_is_stored_in_the_transaction_of_what_was_done(
     assert unit.removed
 
 
+async def test_so_is_the_reason_for_a_key(stand: ApiStand, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, units = stand.access.store, list[Unit]()
+    commit = store.commit
+
+    def seen(unit: Unit) -> bool:
+        units.append(unit)
+        return commit(unit)
+
+    monkeypatch.setattr(store, "commit", seen)
+    made = (await stand.post("/keys", {"name": "nightly", "roles": ["viewer"], "note": "a"})).json()
+    await stand.post(f"/keys/{made['key_id']}/revoked", {"note": "b"})
+    await stand.post(f"/keys/{made['key_id']}/revoked", {"note": "it is revoked already"})
+    assert [sorted(kind.TABLE for kind, _ in unit.rows) for unit in units] == [["api_keys", "journal"]] * 2
+
+
 async def test_the_journal_of_all_is_for_those_of_the_installation(stand: ApiStand) -> None:
     headers = {"authorization": f"Bearer {stand.key({'acme': frozenset({Role.OPERATOR})})}"}
     assert (await stand.outside("GET", f"{V1}/journal", headers=headers)).status_code == 403

@@ -1,6 +1,7 @@
 """API keys: shown once, used within their roles and time, and revoked; and who is stored as having asked."""
 
 from datetime import timedelta
+from json import loads
 
 import pytest
 
@@ -46,6 +47,19 @@ async def test_a_key_of_an_account_that_there_is_not_is_refused(stand: ApiStand)
     assert (await stand.post("/keys/none/revoked", {})).json()["type"] == "/problems#unknown-key"
 
 
+@pytest.mark.parametrize("accounts", [[], ["acme"]])
+async def test_a_key_is_never_the_master_user(stand: ApiStand, accounts: list[str]) -> None:
+    await stand.set_some_aside()
+    roles = ["viewer", "master_user"]
+    answer = await stand.post("/keys", {"name": "acme", "roles": roles, "accounts": accounts})
+    assert (answer.status_code, answer.json()["detail"][:5]) == (400, "roles")
+    # One that was made when this was not refused yet.
+    key = stand.key({accounts[0] if accounts else EVERYWHERE: frozenset({Role.MASTER_USER})})
+    for method, path in (("GET", ""), ("POST", "/mode"), ("POST", "/credentials"), ("POST", "/sync")):
+        refused = await stand.outside(method, f"/v1/accounts/acme{path}", headers=bearing(key))
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems#forbidden")
+
+
 async def test_who_asks_is_who_proved_to_be_there(stand: ApiStand) -> None:
     await stand.set_some_aside()
     key = stand.key({"acme": frozenset({Role.OPERATOR})})
@@ -70,6 +84,38 @@ async def test_only_an_admin_asks_in_the_name_of_somebody_and_both_are_stored(st
     fact = last_fact(stand)
     assert isinstance(fact, ModeSet)
     assert (fact.by, fact.role, fact.authenticated) == ("jane", "master_user", "key:test")
+
+
+ACCOUNT_COMMANDS: dict[str, Json] = {
+    "people": {"tier": "enterprise"},
+    "removed": {},
+    "mode": {"target": "motive", "mode": "observe"},
+    "reconciliation-time": {"reconcile_at": "02:30"},
+    "retry": {},
+    "reconciliations": {},
+}
+
+
+@pytest.mark.parametrize("command", ACCOUNT_COMMANDS)
+async def test_who_has_no_part_in_an_account_asks_nothing_of_it_by_the_word_of_an_admin(
+    stand: ApiStand, command: str
+) -> None:
+    await stand.set_some_aside()
+    before = last_fact(stand)
+    refused = await stand.post(f"/accounts/acme/{command}", {**ACCOUNT_COMMANDS[command], "by": "eve"})
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems#not-permitted"), refused.text
+    assert last_fact(stand) == before
+
+
+async def test_in_the_name_of_the_account_manager_an_admin_does_what_they_could(stand: ApiStand) -> None:
+    await stand.set_some_aside()
+    entries = [{"account": "acme", "tier": "enterprise"}, {"account": "beta", "master_user": "jane"}]
+    for by, entry, is_done in (("bob", 0, True), ("eve", 0, False), ("jane", 1, False)):
+        answer = await stand.post("/accounts/applied", {"accounts": [entries[entry]], "by": by})
+        actions = [each["action"] for line in answer.text.splitlines() for each in loads(line).get("accounts") or ()]
+        assert actions == ["refuse" if not is_done else "change"], answer.text
+    fact = last_fact(stand)
+    assert (fact.by, fact.role, fact.authenticated) == ("bob", "account_manager", "operator")
 
 
 @pytest.mark.parametrize("name", ["jane", "key:jane"])

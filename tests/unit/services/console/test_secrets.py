@@ -81,6 +81,14 @@ async def test_an_api_key_is_shown_once_works_and_is_revoked(stand: ApiStand, br
     assert (await stand.outside("GET", "/v1/accounts/acme", headers=headers)).status_code == 401
 
 
+async def test_a_key_is_offered_the_roles_of_machines(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+    page = await browser.get("keys")
+    offered = re.findall(r'name="role-([a-z_]+)"', page.text)
+    assert offered == ["viewer", "operator", "approver", "account_manager", "admin"]
+    sent = await browser.post("keys", data={"name": "acme", "role-master_user": "on"})
+    assert (sent.status_code, stand.access.keys()) == (400, [])
+
+
 async def test_an_api_key_without_a_role_is_not_made(browser: httpx.AsyncClient) -> None:
     sent = await browser.post("keys", data={"name": "idle"})
     assert (sent.status_code, "tick one at least" in sent.text) == (400, True)

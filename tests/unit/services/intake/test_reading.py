@@ -13,6 +13,7 @@ from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriverEvent
 from domain.ports import NO_ID, PortalLine
 from domain.profile import NOTHING_STATED, Profile, StatedProfile
+from domain.store import JournalRow
 from services.intake.handlers import Intake, ReKeyingHeld, ReKeyings, digest_of
 from services.intake.polling import ListReader
 from services.intake.read_models import KnownDriver, ReadingRow
@@ -24,6 +25,17 @@ from tests.support.stated import said
 pytestmark = pytest.mark.anyio
 
 ACME = AccountId("acme")
+APPROVAL = JournalRow(
+    id="1",
+    at="2026-01-05T08:00:00+00:00",
+    account=ACME,
+    command="approve_rekeyings",
+    subject="a set",
+    by="maria",
+    role="master_user",
+    authenticated="",
+    note="the Portal was cleaned up",
+)
 JANE = said(first_name="Jane", last_name="Doe", email="jane@fleet.test")
 
 
@@ -159,9 +171,11 @@ async def test_the_next_reading_does_what_a_person_has_approved_and_no_more(stan
     seen = digest_of(ACME, stand.rekeyings.held(ACME))
     await stand.read(**fleet(key="OTHER"))
     with pytest.raises(ReKeyingHeld, match="is not what is held now for acme"):
-        stand.rekeyings.approve(ACME, seen, "maria")
+        stand.rekeyings.approve(ACME, seen, APPROVAL)
     await stand.read(**fleet(key="NEW"))
-    assert stand.rekeyings.approve(ACME, seen, "maria") == 8
+    assert stand.store.select(JournalRow) == []
+    assert stand.rekeyings.approve(ACME, seen, APPROVAL) == 8
+    assert stand.store.select(JournalRow) == [APPROVAL]
     await stand.read(**fleet(key="NEW"))
     assert stand.logged[8:] == [f"DriverUpdated j{each}" for each in range(8)]
     assert stand.held == []
@@ -195,6 +209,6 @@ async def test_a_reading_in_which_everybody_is_new_though_others_were_known_is_s
         stand.intake.state(ACME, PortalDriverId(f"ref:{each}"), JANE, source="export")
     await stand.read(**fleet())
     assert (len(stand.logged), stand.held) == (7, sorted(fleet()))
-    stand.rekeyings.approve(ACME, digest_of(ACME, stand.rekeyings.held(ACME)), "maria")
+    stand.rekeyings.approve(ACME, digest_of(ACME, stand.rekeyings.held(ACME)), APPROVAL)
     await stand.read(**fleet())
     assert stand.logged[7:] == [f"DriverCreated j{each}" for each in range(8)]

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from services.wiring.settings import DistributedSettings, KafkaSettings, WrongSettings, read_settings
+from services.wiring.settings import (
+    ApiSettings,
+    DistributedSettings,
+    EmbeddedSettings,
+    KafkaSettings,
+    WrongSettings,
+    read_settings,
+)
 
 GOOD = {"DATABASE_URL": "postgresql://driverlink@db.example:5432/driverlink"}
 KEY = "a secret key that is only good for tests"
@@ -126,3 +133,9 @@ def test_what_is_about_kafka_needs_no_database(monkeypatch: pytest.MonkeyPatch, 
     given(monkeypatch, named)
     settings = read_settings(KafkaSettings)
     assert (settings.kafka_servers, settings.kafka_password.get_secret_value()) == ("kafka:9092", "sesame")
+
+
+@pytest.mark.parametrize("kind", [ApiSettings, EmbeddedSettings, DistributedSettings])
+def test_the_reference_has_every_setting(kind: type[ApiSettings | EmbeddedSettings | DistributedSettings]) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "settings.md").read_text("utf-8")
+    assert [name for name in kind.model_fields if f"`DRIVERLINK_{name.upper()}`" not in page] == []
