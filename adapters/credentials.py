@@ -19,7 +19,7 @@ from urllib.parse import quote
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
-from domain.identity import Connectable, Target, WebhookSender
+from domain.identity import PORTAL, Connectable, Target, WebhookSender
 from domain.ports import CredentialsUnreadable, RenewableTokens, WebhookSecrets
 from domain.store import Position, Row, Store, Unit
 
@@ -122,6 +122,11 @@ def without(known: AccountCredentials, target: Connectable) -> AccountCredential
     """What an account has once it is not connected there any more; None if it is not anyway."""
     is_connected = getattr(known, str(target)) is not None
     return known.model_copy(update={str(target): None}) if is_connected else None
+
+
+def connected_at(known: AccountCredentials) -> frozenset[str]:
+    """Where an account has credentials."""
+    return frozenset(place for place in (PORTAL, *map(str, Target)) if getattr(known, place) is not None)
 
 
 def _as_stated(known: AccountCredentials) -> AccountCredentials:
@@ -232,6 +237,10 @@ class CredentialsFile:
             if changed is not None:
                 self._replace(account, changed)
             return changed is not None
+
+    def connected(self, account: str) -> frozenset[str]:
+        """See `CredentialsKeeper.connected`."""
+        return connected_at(self.of(account))
 
     def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
         """See `CredentialsKeeper.webhook`."""
@@ -399,6 +408,10 @@ class CredentialsTable:
     def replace_tokens(self, account: str, target: Target, spent: str, tokens: RenewableTokens) -> bool:
         """See `TokensKeeper.replace_tokens`."""
         return self._change(account, lambda: with_tokens(self._stored(account), target, spent, tokens))
+
+    def connected(self, account: str) -> frozenset[str]:
+        """See `CredentialsKeeper.connected`."""
+        return connected_at(self._stored(account))
 
     def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
         """See `CredentialsKeeper.webhook`."""

@@ -203,6 +203,10 @@ class CredentialsKeeper(Protocol):
         """Keep an account's credentials there no longer; False if there are none. Raises `CredentialsUnreadable`."""
         ...
 
+    def connected(self, account: str) -> frozenset[str]:
+        """Where an account has credentials, as they are stored now. Raises `CredentialsUnreadable`, `StoreFailed`."""
+        ...
+
     def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
         """By which secrets this sender signs, as they are stored now; None if there are none.
 

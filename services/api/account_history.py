@@ -1,6 +1,6 @@
 """`/accounts/{account}/history`: settings, verdicts, requests and reconciliations of an account in one timeline."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import Field
@@ -22,6 +22,7 @@ from domain.account import (
     TierSet,
 )
 from domain.identity import AccountId, Target, account_stream
+from domain.reconciliation import Finding
 from domain.store import Store
 from services.api.explanation_text import describe_account, named, person
 from services.api.journal import JournalEntry, journal_of
@@ -178,8 +179,7 @@ def _of_reconciliation(report: ReconciliationReport) -> AccountEntry:
             f"A reconciliation of {name} was refused: it would have done {report.would_be}, not the plan {report.plan}."
         )
     else:
-        found = ", ".join(_found(report)) or "nothing to decide"
-        fact = f"Reconciliation {report.number} of {name} looked at {report.drivers} drivers: {found}."
+        fact = f"Reconciliation {report.number} of {name} read a roster of {report.drivers} drivers. {_found(report)}"
     return AccountEntry(
         at=report.at,
         kind="reconciliation",
@@ -193,10 +193,13 @@ def _of_reconciliation(report: ReconciliationReport) -> AccountEntry:
     )
 
 
-def _found(report: ReconciliationReport) -> Iterator[str]:
-    for finding, drivers in sorted(report.found.items()):
-        if drivers:
-            yield f"{drivers} {finding.replace('_', ' ')}"
+def _found(report: ReconciliationReport) -> str:
+    """What was found of the Portal's drivers, and of those that only the target has, in two sentences at most."""
+    found = {finding: drivers for finding, drivers in sorted(report.found.items()) if drivers}
+    unmanaged = found.pop(Finding.UNMANAGED, 0)
+    counts = ", ".join(f"{drivers} {finding.replace('_', ' ')}" for finding, drivers in found.items())
+    of_portal = f"Drivers of the Portal: {counts}." if counts else "There was nothing to decide."
+    return f"{of_portal} Only on the target: {unmanaged} unmanaged." if unmanaged else of_portal
 
 
 @router.get("")

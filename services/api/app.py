@@ -38,6 +38,7 @@ from services.api.description import DescribedApp
 from services.api.installation import Installation, Limits
 from services.api.routing import GuardedRoute, RequestRates
 from services.console import site
+from services.console.rendering import shown_to_browsers
 
 _RESOURCES = (
     health,
@@ -154,10 +155,10 @@ def new_app() -> FastAPI:
     for route in app.routes:
         _check_guarded(route)
     for kind in problems.KINDS:
-        app.add_exception_handler(kind, problems.refuse)
-    app.add_exception_handler(RequestValidationError, problems.refuse_malformed)
-    app.add_exception_handler(HTTPException, problems.refuse_unknown)
-    app.add_exception_handler(Exception, problems.refuse_unexpected)
+        app.add_exception_handler(kind, shown_to_browsers(problems.refuse))
+    app.add_exception_handler(RequestValidationError, shown_to_browsers(problems.refuse_malformed))
+    app.add_exception_handler(HTTPException, shown_to_browsers(problems.refuse_unknown))
+    app.add_exception_handler(Exception, shown_to_browsers(problems.refuse_unexpected))
     return app
 
 

@@ -107,7 +107,7 @@ def _of_link(view: View, state: str) -> _Described:
         refused = f"{view.name} {verb} it: " if link.parked.reason == REFUSED else ""
         since, detail = moment(link.parked.at), link.parked.detail
         sentence = f"{view.whereabouts}, and set aside since {since}: {refused}{detail}."
-        return sentence, _advice_on_parked(view, link.parked)
+        return sentence, advice_on_parked(link)
     if link.held:
         guard = link.held.rationale.get("guard", {})
         sentence = (
@@ -155,42 +155,46 @@ def _of_pending(view: View, decided: Decision) -> _Described:
     return f"{view.whereabouts}. On its way: {sentence}", ""
 
 
-def _advice_on_parked(view: View, parked: Parked) -> str:
-    name, retry = view.name, command("issues retry", view.account, "--driver", view.link.driver, "--as PERSON")
+def advice_on_parked(link: DriverLink) -> str:
+    """What a person could do about a link that is set aside; empty if there is nothing, or it is not."""
+    parked, name = link.parked, named(link.target)
+    if parked is None:
+        return ""
+    retry = command("issues retry", link.account, "--driver", link.driver, "--as PERSON")
     if parked.reason == "unkeyed":
         return "Give it a Driveri DriverID or a RefID in the Portal."
     if parked.reason == "conflict":
-        return _advice_on_conflict(view, parked)
+        return _advice_on_conflict(link, parked)
     if parked.reason == "mode":
-        full = command("accounts mode", view.account, view.link.target, "full", "--as PERSON")
+        full = command("accounts mode", link.account, link.target, "full", "--as PERSON")
         return f"To let deletes out, set the mode to full: {full}."
     if parked.reason == UNSETTLED:
         return f"Look at the driver on {name}: it is tried again at its next change in the Portal, or by {retry}."
     if parked.reason != REFUSED:
         return ""
-    if not is_final(view.link.refusal):
+    if not is_final(link.refusal):
         return f"See whether {name} works for others of the account, and have it tried again: {retry}."
-    freed = ", or have it freed there" if view.link.refusal == Reason.TAKEN_ELSEWHERE else ""
+    freed = ", or have it freed there" if link.refusal == Reason.TAKEN_ELSEWHERE else ""
     return (
         f"Correct in the Portal what {name} objects to{freed}: the change is tried automatically. "
         f"Where nothing is to be corrected any more, have it tried just so: {retry}."
     )
 
 
-def _advice_on_conflict(view: View, parked: Parked) -> str:
-    conflict = evidence(parked.rationale, "conflict")
+def _advice_on_conflict(link: DriverLink, parked: Parked) -> str:
+    name, conflict = named(link.target), evidence(parked.rationale, "conflict")
     by = conflict.get("by", "id")
     if "former" in conflict:
         return (
-            f"See whether they are one person. If they are, state the same licence for both, or give the {view.name} "
+            f"See whether they are one person. If they are, state the same licence for both, or give the {name} "
             f"driver this one's external id; if not, change the {by} of one of them. "
             "It is looked at again at the next change or scan."
         )
     if "swap" in conflict:
         return (
-            f"Nothing, if portal driver {parked.holder} is not set aside itself: it goes on as soon as {view.name} "
+            f"Nothing, if portal driver {parked.holder} is not set aside itself: it goes on as soon as {name} "
             "has taken what the others of the circle get. "
-            f"Else settle that one first ({command('explain', view.account, str(parked.holder))}): "
+            f"Else settle that one first ({command('explain', link.account, str(parked.holder))}): "
             "the temporary value goes with it."
         )
     if parked.holder:
@@ -198,4 +202,4 @@ def _advice_on_conflict(view: View, parked: Parked) -> str:
             f"Decide whose {by} it is, and correct it in the Portal: this driver's or portal driver {parked.holder}'s. "
             "It is looked at again automatically. Where the two only change places, nothing has to be done."
         )
-    return f"Leave only one driver with this {by} on {view.name}; it is looked at again at the next change or scan."
+    return f"Leave only one driver with this {by} on {name}; it is looked at again at the next change or scan."

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from domain.account import Account, AccountEvent, Mode, NotPermitted
 from domain.account import Request as Person
+from domain.failures import Reason
 from domain.identity import PortalDriverId, Target
-from domain.reconciliation import Plan, PlanPart, PlanStep
+from domain.reconciliation import Action, Plan, PlanPart, PlanStep
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import Asker, UnknownAccount
 from services.api.installation import Installation
@@ -30,7 +31,7 @@ from services.api.planner import (
 from services.api.problems import UNEXPECTED, problem_of, to_problem
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import IF_MATCH, ByPerson, Problem, ResponseBody
-from services.decider.read_models import ReconciliationRow
+from services.decider.read_models import LinkRow, ReconciliationRow
 from services.runtime.context import utc_now
 
 _log = structlog.get_logger()
@@ -172,8 +173,11 @@ async def _plan_lines(
 
 
 async def _shown(installation: Installation, account: Account, steps: Iterable[PlanStep]) -> list[PlannedStep]:
-    """Steps with the names of their drivers."""
+    """Steps with the names of their drivers, and with why the target has refused one before that is tried again."""
     readers, shown = installation.readers, [*steps]
+    links = [(account.account, step.target, step.driver) for step in shown if step.action != Action.PARK]
+    rows = await readers.call(readers.decider.among, LinkRow, LinkRow.KEY, links) if links else []
+    refused = {(row.target, row.driver): row.reason for row in rows if row.reason in list(Reason)}
     names = await readers.call(stated_names, readers.intake, account.account, [step.driver for step in shown])
     return [
         PlannedStep(
@@ -185,10 +189,15 @@ async def _shown(installation: Installation, account: Account, steps: Iterable[P
             key=step.key,
             desired_key=step.desired_key,
             fields=list(step.fields),
-            reason=step.reason,
+            reason=_reason(step.reason, refused.get((step.target, step.driver), "")),
         )
         for step in shown
     ]
+
+
+def _reason(reason: str, refusal: str) -> str:
+    """Why there is a step, where its link was set aside for this refusal of the target."""
+    return f"{reason}; refused before ({refusal.replace('_', ' ')}), and tried again" if refusal else reason
 
 
 async def _apply_lines(

@@ -4,13 +4,14 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from domain.account import Mode, Tier
+from domain.failures import Reason
 from domain.identity import PORTAL, Target
+from domain.ports import CredentialsUnreadable
 from domain.profile import CREDENTIALS
 from services.api import accounts
-from services.api.explanation_text import named
 from services.api.routing import Called, Installed, KnownAccount
 from services.console.overview import MOST_LISTED
-from services.console.rendering import page, see_other
+from services.console.rendering import page, place_named, see_other
 from services.console.routing import Form, body_of, body_with_blanks, new_pages
 
 router = new_pages(prefix="/accounts")
@@ -52,14 +53,19 @@ async def show_accounts(
 @router.post("")
 async def add_account_of_page(form: Form, installation: Installed, caller: Called) -> RedirectResponse:
     """Add an account, whose targets are only observed until a person sets another mode."""
-    fields = {name: form.get(name) for name in ("account", "tier", "master_user", "account_manager")}
+    fields = {name: form.get(name) for name in ("account", "tier", "master_user", "account_manager", "note")}
     added = await accounts.add_account(body_of(accounts.AddAccount, **fields), caller, installation)
     return see_other("accounts", added.account, done="added")
 
 
 @router.get("/{account}")
-async def show_settings(request: Request, known: KnownAccount) -> HTMLResponse:
-    """An account's settings and credentials."""
+async def show_settings(request: Request, known: KnownAccount, installation: Installed) -> HTMLResponse:
+    """An account's settings, and where it has credentials."""
+    connected, unreadable = frozenset[str](), ""
+    try:
+        connected = await installation.accounts_service.call(installation.credentials.connected, known.account)
+    except CredentialsUnreadable as failure:
+        unreadable = str(failure)
     return page(
         request,
         "account.html",
@@ -69,6 +75,8 @@ async def show_settings(request: Request, known: KnownAccount) -> HTMLResponse:
         modes=[*map(str, Mode)],
         tiers=[*map(str, Tier)],
         targets=[*map(str, Target)],
+        connected=connected,
+        unreadable=unreadable,
         forms={where: CREDENTIALS[where] for where in (PORTAL, *map(str, Target))},
     )
 
@@ -96,7 +104,8 @@ async def set_account_mode(
 @router.post("/{account}/reconciliation-time")
 async def set_time(form: Form, known: KnownAccount, installation: Installed, caller: Called) -> RedirectResponse:
     """Set when daily reconciliations begin."""
-    body = body_with_blanks(accounts.SetReconciliationTime, {"reconcile_at": form.get("reconcile_at", "")})
+    fields = {name: form.get(name, "") for name in ("reconcile_at", "note")}
+    body = body_with_blanks(accounts.SetReconciliationTime, fields)
     await accounts.set_reconciliation_time(known.account, body, caller, installation)
     return see_other("accounts", known.account, done="time")
 
@@ -109,7 +118,7 @@ async def store_credentials(
     values = {name.removeprefix(_FIELD): text for name, text in form.items() if name.startswith(_FIELD) and text}
     body = body_of(accounts.Connect, note=form.get("note"), target=form.get("target"), values=values)
     await accounts.connect_target(body, known, installation, caller)
-    return see_other("accounts", known.account, done="connected")
+    return see_other("accounts", known.account, done=f"connected-{body.target}")
 
 
 @router.post("/{account}/credentials/removed")
@@ -119,7 +128,7 @@ async def remove_credentials(
     """Remove credentials."""
     body = body_of(accounts.Disconnect, note=form.get("note"), target=form.get("target"))
     await accounts.disconnect_target(body, known, installation, caller)
-    return see_other("accounts", known.account, done="removed")
+    return see_other("accounts", known.account, done=f"removed-{body.target}")
 
 
 @router.post("/{account}/credentials/check")
@@ -130,6 +139,9 @@ async def check_credentials(
     body = body_of(accounts.CheckCredentials, target=form.get("target"))
     checked = await accounts.check_credentials(body, known, installation)
     if not checked.ok:
-        sentence = f"{named(checked.target)} does not answer to these credentials: {checked.reason}: {checked.detail}."
+        why = f"{checked.reason.replace('_', ' ')}: {checked.detail}"
+        sentence = f"The credentials for {place_named(checked.target)} do not work now: {why}."
+        if checked.reason == Reason.NOT_CONFIGURED:
+            sentence = f"Nothing was checked: {checked.detail}."
         return page(request, "refused.html", 409, sentence=sentence, account=known.account)
-    return see_other("accounts", known.account, done="checked")
+    return see_other("accounts", known.account, done=f"checked-{checked.target}")

@@ -30,7 +30,7 @@ async def create_webhook(
     request: Request, sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> HTMLResponse:
     """Create the secret of a sender, and show it."""
-    body = body_of(webhooks.CreateSecret, secret=form.get("secret"))
+    body = body_of(webhooks.CreateSecret, secret=form.get("secret"), note=form.get("note"))
     made = await webhooks.create_secret(sender, body, known, installation, caller)
     return await _webhooks(request, known, installation, made)
 
@@ -48,7 +48,8 @@ async def rotate_webhook(
         raise webhooks.WebhookRefused(
             "the secret was replaced since this page was loaded, so nothing was done; look at the page again"
         )
-    body = body_of(webhooks.RotateSecret, secret=form.get("secret"), at_once="at_once" in form)
+    fields = {name: form.get(name) for name in ("secret", "note")}
+    body = body_of(webhooks.RotateSecret, at_once="at_once" in form, **fields)
     made = await webhooks.rotate_secret(sender, body, known, installation, caller)
     return await _webhooks(request, known, installation, made)
 
@@ -88,7 +89,8 @@ async def create_api_key(request: Request, form: Form, installation: Installed, 
     if not roles:
         raise Malformed("an API key needs a role: tick one at least")
     accounts = form.get("accounts", "").replace(",", " ").split()
-    body = body_of(sign_in.CreateKey, name=form.get("name"), roles=roles, accounts=accounts, days=form.get("days"))
+    fields = {name: form.get(name) for name in ("name", "days", "note")}
+    body = body_of(sign_in.CreateKey, roles=roles, accounts=accounts, **fields)
     return await _keys(request, installation, await sign_in.create_key(body, caller, installation))
 
 

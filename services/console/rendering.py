@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from json import dumps
+from json import dumps, loads
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
@@ -13,6 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from domain.account import Account
+from domain.identity import PORTAL, Target
+from services.api import V1
 from services.api.authentication import CSRF_FIELD, cookie_name
 from services.api.explanation_text import field_name, named
 from services.api.installation import Installation
@@ -51,6 +53,12 @@ STATE_WORDS: Final[Mapping[str, str]] = {
 }
 """How a driver can stand on a target, in words for people."""
 
+
+def place_named(place: str) -> str:
+    """The Portal, or a target, within a sentence."""
+    return "the Portal" if place == PORTAL else named(place)
+
+
 DONE: Final[Mapping[str, str]] = {
     "turned-off": "Sync Drivers is off. Nothing is written any more, and nothing was changed.",
     "applied": "The plan was requested. The reconciliation does exactly what you saw, or nothing.",
@@ -61,8 +69,6 @@ DONE: Final[Mapping[str, str]] = {
     "mode": "The mode is set.",
     "time": "The time of daily reconciliations is set.",
     "allowed": "The account may turn Sync Drivers on now.",
-    "connected": "The credentials are stored. They are never shown again.",
-    "removed": "The credentials are removed.",
     "rekeyed": "Approved. The next list of the Portal gives exactly these drivers their other identifiers.",
     "revoked": "Revoked. What this sender pushes is refused from now on.",
     "key-revoked": "Revoked. The key is refused from now on.",
@@ -70,7 +76,15 @@ DONE: Final[Mapping[str, str]] = {
     "dropped": "Dropped for good.",
     "added": "The account is added, and its targets are only observed: enter its credentials, and set the modes.",
     "people": "The tier and the people are set.",
-    "checked": "The credentials work: it answered just now.",
+    **{
+        f"{done}-{place}": sentence.format(place_named(place))
+        for place in (PORTAL, *Target)
+        for done, sentence in {
+            "connected": "The credentials for {0} are stored, and never shown again. Check whether they work.",
+            "removed": "The credentials for {0} are removed.",
+            "checked": "The credentials work: {0} answered just now.",
+        }.items()
+    },
 }
 """What a page says after something was done; only these texts can be named in a link."""
 
@@ -187,6 +201,7 @@ def page(request: Request, template: str, status: int = 200, /, **values: object
         "csrf": getattr(request.state, "csrf", ""),
         "may": may,
         "account": "",
+        "find": "",
         **values,
     }
     return HTMLResponse(_ENVIRONMENT.get_template(template).render(**shown), status, HEADERS)
@@ -199,10 +214,29 @@ def see_other(*parts: str, **query: str | int | None) -> RedirectResponse:
 
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Refuse = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+
+
+def shown_to_browsers(refuse: Refuse) -> Refuse:
+    """The same refusals, as pages of the same status and sentence for browsers; the API's own paths answer in JSON."""
+
+    async def refused(request: Request, refusal: Exception) -> Response:
+        answer = await refuse(request, refusal)
+        if request.url.path.startswith(f"{V1}/") or "text/html" not in request.headers.get("accept", ""):
+            return answer
+        problem = loads(bytes(answer.body))
+        is_bare = problem["detail"] == HTTPStatus(answer.status_code).phrase
+        sentence = problem["title" if is_bare else "detail"]
+        shown = page(request, "refused.html", answer.status_code, sentence=sentence)
+        for name, value in answer.headers.items():
+            shown.headers.setdefault(name, value)
+        return shown
+
+    return refused
 
 
 class PageRoute(GuardedRoute):
-    """A route whose refusals are pages for browsers, of the same status and with the same sentence as the API's."""
+    """A route of a page, whose forms carry the token of the session."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - see `APIRoute`
         super().__init__(path, endpoint, **options | {"name": f"console.{endpoint.__name__}"})
@@ -212,19 +246,8 @@ class PageRoute(GuardedRoute):
         handle = super().get_route_handler()
 
         async def handled(request: Request) -> Response:
-            try:
-                request.state.csrf = await _csrf_of(request)
-                return await handle(request)
-            except Exception as refused:
-                handlers = request.app.exception_handlers
-                refuse = next((handlers[kind] for kind in type(refused).__mro__[:-3] if kind in handlers), None)
-                if refuse is None:
-                    raise
-                answer: Response = await refuse(request, refused)
-                if "text/html" not in request.headers.get("accept", ""):
-                    return answer
-                sentence = str(getattr(refused, "detail", "") or refused)
-                return page(request, "refused.html", answer.status_code, sentence=sentence)
+            request.state.csrf = await _csrf_of(request)
+            return await handle(request)
 
         return handled
 

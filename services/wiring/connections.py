@@ -195,7 +195,8 @@ class PortalConnections:
         except CredentialsUnreadable as failure:
             return Rejected(reason=Reason.NOT_CONFIGURED, detail=str(failure))
         if access is None:
-            return Rejected(reason=Reason.NOT_CONFIGURED, detail="no credentials for the Portal any more")
+            detail = f"no credentials for the Portal: run `driverlink accounts connect {account} portal`"
+            return Rejected(reason=Reason.NOT_CONFIGURED, detail=detail)
         limits = _limits(self._settings.portal_calls_per_second, self._settings.portal_calls_at_once)
         return self._kept.connected(
             account, access, lambda access: PortalApiDrivers(access, rate_limiter=RateLimiter(limits))

@@ -57,6 +57,14 @@ class CredentialsContract:
                 portal=PortalCredentials(username="maria", app_token="hush-app")
             )
 
+    def test_a_reader_learns_where_an_account_has_credentials(self, keeper: Keeper, opening: Opening) -> None:
+        reader = opening()
+        assert reader.connected("acme") == {"driveri", "motive"}
+        keeper.keep("acme", "portal", {"username": "maria", "app_token": "hush-app"})
+        keeper.remove("acme", Target.MOTIVE)
+        assert reader.connected("acme") == {"portal", "driveri"}
+        assert reader.connected("other") == frozenset()
+
     def test_a_user_of_the_portal_without_a_token_is_refused_by_name(self, keeper: Keeper) -> None:
         with pytest.raises(CredentialsUnreadable) as refused:
             keeper.keep("acme", "portal", {"username": "maria", "app_token": " "})

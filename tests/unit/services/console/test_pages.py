@@ -16,7 +16,7 @@ from services.api.permissions import Principal, PrincipalKind
 from services.console import accounts, overview
 from services.console.overview import VENDORED
 from services.console.rendering import HEADERS
-from tests.unit.services.api.api_stand import ApiStand
+from tests.unit.services.api.api_stand import ApiStand, letter
 
 pytestmark = pytest.mark.anyio
 
@@ -154,6 +154,76 @@ async def test_a_refusal_is_a_page_with_the_sentence_of_the_api(
     plain = await browser.get(path, headers={"accept": "*/*"})
     assert (page.status_code, plain.status_code) == (status, status)
     assert plain.json()["detail"].replace("`", "") in seen(page).replace(" ;", ";")
+
+
+@pytest.mark.parametrize(("path", "status"), [("sign-in?token=used", 401), ("console/accounts/acme/settings", 404)])
+async def test_a_refusal_outside_the_pages_is_a_page_for_a_browser_too(
+    browser: httpx.AsyncClient, path: str, status: int
+) -> None:
+    refused = await browser.get(f"http://driverlink/{path}")
+    assert (refused.status_code, refused.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert {name: refused.headers[name] for name in HEADERS} == dict(HEADERS)
+    plain = await browser.get(f"http://driverlink/{path}", headers={"accept": "*/*"})
+    assert (plain.status_code, plain.json()["status"]) == (status, status)
+    api = await browser.get("http://driverlink/v1/nothing")
+    assert api.json()["status"] == 404
+
+
+async def test_an_issue_says_what_to_do_and_leads_to_who_has_it(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+    await stand.set_some_aside()
+    page = await browser.get("accounts/acme/issues")
+    assert "What to do: Give it a Driveri DriverID or a RefID in the Portal." in seen(page)
+    (issue,) = (
+        each for each in (await stand.get("/issues", account="acme")).json()["issues"] if each["reason"] == "conflict"
+    )
+    holder = re.search(r"portal driver (\w+)", issue["detail"])
+    assert holder
+    assert f'<a href="/console/accounts/acme/drivers/{holder[1]}">portal driver {holder[1]}</a>' in page.text
+
+
+@pytest.mark.parametrize("path", ["", "accounts", "events", "accounts/acme", "accounts/acme/drivers?find=jane"])
+async def test_every_page_has_one_field_to_find_by(stand: ApiStand, browser: httpx.AsyncClient, path: str) -> None:
+    await stand.set_some_aside()
+    (field,) = re.findall(r'<input [^>]*name="find"[^>]*>', (await browser.get(path)).text)
+    assert f'value="{"jane" if "jane" in path else ""}"' in field
+
+
+async def test_what_ends_something_is_asked_about_first(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+    await stand.set_some_aside()
+    await browser.post("accounts/acme/credentials", data={"target": "motive", "value-api_key": "hush"})
+    await stand.post("/accounts/acme/webhooks/portal", {})
+    await stand.post("/keys", {"name": "nightly", "roles": ["viewer"]})
+    stand.keep(letter(1))
+    shown = ""
+    for path in ("accounts/acme/sync", "accounts/acme", "accounts/acme/webhooks", "keys", "dead-letters"):
+        shown += (await browser.get(path)).text
+    asked = re.findall(r"<details class=\"danger\">.*?</details>", shown, re.DOTALL)
+    ends = r'action="[^"]*(?:/sync|/removed|/revocation|/revoked|/dropped[^"]*)"'
+    assert len(re.findall(ends, shown)) == len(re.findall(ends, "".join(asked))) == 5
+    assert all("?" in each and ">Yes, " in each for each in asked)
+
+
+async def test_settings_say_where_there_are_credentials_and_what_was_done_with_which(
+    stand: ApiStand, browser: httpx.AsyncClient
+) -> None:
+    await stand.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "jane"})
+    assert "Motive none" in seen(await browser.get("accounts/acme"))
+    sent = await browser.post(
+        "accounts/acme/credentials", data={"target": "motive", "value-api_key": "hush", "note": "new"}
+    )
+    assert "The credentials for Motive are stored" in seen(
+        await browser.get(sent.headers["location"].removeprefix("/console/"))
+    )
+    page = seen(await browser.get("accounts/acme"))
+    assert ("Motive stored" in page, "Driveri none" in page, "Portal none" in page) == (True, True, True)
+    assert "“new”" in seen(await browser.get("accounts/acme/history?kind=setting"))
+    failed = await browser.post("accounts/acme/credentials/check", data={"target": "driveri"})
+    assert (failed.status_code, "Nothing was checked: no credentials for" in seen(failed)) == (409, True)
+
+
+async def test_a_key_is_not_offered_the_role_of_a_person(browser: httpx.AsyncClient) -> None:
+    page = await browser.get("keys")
+    assert ('name="role-viewer"' in page.text, "master_user" in page.text) == (True, False)
 
 
 async def test_a_form_retries_what_is_set_aside(stand: ApiStand, browser: httpx.AsyncClient) -> None:
