@@ -13,7 +13,7 @@ import pytest
 from domain.account import Role
 from services.api.authentication import CSRF_FIELD, at_local_socket, at_loopback
 from services.api.permissions import Principal, PrincipalKind
-from services.console import accounts, overview
+from services.console import accounts, history, overview
 from services.console.overview import VENDORED
 from services.console.rendering import HEADERS
 from tests.unit.services.api.api_stand import ApiStand, letter
@@ -219,6 +219,23 @@ async def test_settings_say_where_there_are_credentials_and_what_was_done_with_w
     assert "“new”" in seen(await browser.get("accounts/acme/history?kind=setting"))
     failed = await browser.post("accounts/acme/credentials/check", data={"target": "driveri"})
     assert (failed.status_code, "Nothing was checked: no credentials for" in seen(failed)) == (409, True)
+
+
+async def test_events_are_listed_once_each_with_the_newest_first(
+    stand: ApiStand, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stand.set_some_aside()
+    for size in {"_PAGE": 4, "_READ": 3}.items():
+        monkeypatch.setattr(history, *size)
+    events = (await stand.get("/events", account="acme")).json()["events"]
+    path, shown = "events?account=acme&since=2020-01-01", list[str]()
+    while path:
+        page = await browser.get(path)
+        shown += re.findall(r'<details id="event-([^"]+)"', page.text)
+        older = re.search(r'rel="next" href="/console/([^"]+)"', page.text)
+        path = unescape(older[1]) if older else ""
+    assert shown == [f"{each['log']}-{each['position']}" for each in reversed(events)]
+    assert len(shown) > 8
 
 
 async def test_a_key_is_not_offered_the_role_of_a_person(browser: httpx.AsyncClient) -> None:
