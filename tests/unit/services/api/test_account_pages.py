@@ -1,11 +1,14 @@
-"""Accounts are listed in pages: each once, and only those that the caller may see."""
+"""Accounts are listed in pages, each once, to who may see them; their history says what reconciliations found."""
 
 import pytest
 
+from domain.identity import AccountId, Target, reconciliation_stream
+from domain.reconciliation import ReconciliationCompleted
+from domain.store import Unit
 from services.api import accounts as module
 from services.api.accounts import accounts_behind
 from services.api.permissions import Principal, PrincipalKind
-from tests.unit.services.api.api_stand import ApiStand, Json
+from tests.unit.services.api.api_stand import NOW, ApiStand, Json
 
 pytestmark = pytest.mark.anyio
 
@@ -34,3 +37,30 @@ async def test_accounts_that_the_caller_may_not_see_do_not_end_a_page(stand: Api
         found += (each.account for each in page)
         after = found[-1]
     assert found == ["beta", "dune"]
+
+
+async def test_a_reconciliation_counts_the_roster_apart_from_the_portals_drivers(stand: ApiStand) -> None:
+    account, target = AccountId("acme"), Target.DRIVERI
+    found = {"absent": 1085, "conflict": 18, "dormant": 30, "found": 367, "unmanaged": 0}
+    for number, unmanaged in enumerate((0, 5), 1):
+        completed = ReconciliationCompleted(
+            originator_id=reconciliation_stream(account, target),
+            originator_version=number,
+            at=NOW,
+            account=account,
+            target=target,
+            request=0,
+            scan=number,
+            drivers=415,
+            found={**found, "unmanaged": unmanaged},
+            drifted={},
+            at_odds={},
+        )
+        stand.decider.commit(Unit(events=[completed]))
+    entries = (await stand.get("/accounts/acme/history", kind="reconciliation")).json()["entries"]
+    counts = "1085 absent, 18 conflict, 30 dormant, 367 found"
+    assert sorted(each["fact"] for each in entries) == [
+        f"Reconciliation 1 of Driveri read a roster of 415 drivers. Drivers of the Portal: {counts}.",
+        f"Reconciliation 2 of Driveri read a roster of 415 drivers. Drivers of the Portal: {counts}. "
+        "Only on the target: 5 unmanaged.",
+    ]

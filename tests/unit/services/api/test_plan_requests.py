@@ -4,15 +4,19 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from domain.account import Mode, ReconciliationRequested, SyncTurnedOn
+from domain.driver_link import unlinked
 from domain.failures import Reason, TargetFailed, Unavailable
-from domain.identity import AccountId, Key, Target
+from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import ObservedDriver
+from domain.store import Unit
+from services.decider.read_models import to_link_row
 from services.projector.service import ProjectorApp
 from tests.support.reached_twins import Twins, reached_twins
 from tests.support.target_twin import TargetTwin
@@ -76,6 +80,20 @@ async def test_a_plan_is_ordered_by_target_action_and_driver_with_its_reasons(st
     assert (end["sync"], end["modes"], end["left_out"], len(end["digest"])) == ("off", {"driveri": "full"}, [], 16)
     assert [step["name"] for step in steps] == ["Jane Doe", "Jane Doe"]
     assert "Eve" not in json.dumps([steps, end])
+
+
+async def test_a_plan_says_who_was_refused_before_and_is_tried_again(stand: ApiStand, twins: Twins) -> None:
+    assert twins
+    await add(stand)
+    link = unlinked(AccountId("acme"), Target.DRIVERI, PortalDriverId("1"))
+    unit = Unit()
+    unit.keep([replace(to_link_row(link), state="parked", reason=str(Reason.TAKEN_ELSEWHERE))])
+    stand.decider.commit(unit)
+    steps, _ = await plan(stand, target="driveri")
+    assert [(step["driver"], step["action"], step["reason"]) for step in steps] == [
+        ("1", "create", "is not on the target yet; refused before (taken elsewhere), and tried again"),
+        ("2", "create", "is not on the target yet"),
+    ]
 
 
 async def test_a_plan_is_the_same_until_something_changes(stand: ApiStand, twins: Twins) -> None:
