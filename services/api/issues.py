@@ -4,7 +4,7 @@ A problem is a driver who is parked, or what concerns a whole account at a targe
 Issues are read from what the decider stores anyway, so a problem that is over is not listed any more.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,9 +15,9 @@ from typing import Annotated, Self
 
 from fastapi import Query
 
-from domain.driver_link import UNSETTLED
+from domain.driver_link import UNSETTLED, DriverLink
 from domain.failures import Reason
-from domain.identity import PORTAL, Connectable, Target
+from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
 from domain.store import FILLED, Row, Store, Where, pages
 from services.accounts.handlers import account_of
 from services.api.explanation_text import field_name, name_of, named
@@ -25,6 +25,7 @@ from services.api.naming import NamedConnectable, driver_named
 from services.api.readiness import readiness_of
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import ByPerson, Malformed, Moment, Named, ResponseBody
+from services.decider.batch import load_links
 from services.decider.read_models import (
     DesiredRow,
     LinkRow,
@@ -287,6 +288,13 @@ def _named(decider: Store, issues: Sequence[Issue]) -> list[Issue]:
         issue.model_copy(update={"name": names.get((issue.account, issue.driver), "")}) if issue.driver else issue
         for issue in issues
     ]
+
+
+def links_of(decider: Store, found: Iterable[Issue]) -> dict[tuple[str, str], DriverLink]:
+    """The links that issues of one account are about, by target and driver. Raises `StoreFailed`."""
+    places = [(AccountId(each.account), Target(each.target), PortalDriverId(each.driver)) for each in found]
+    loaded = load_links(decider, places)
+    return {(str(target), driver): loaded[account, target][driver] for account, target, driver in places}
 
 
 def count_parked(decider: Store, wanted: IssueFilter, driver: str) -> Mapping[Target, int]:

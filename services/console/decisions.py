@@ -6,17 +6,14 @@ from itertools import groupby
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from domain.driver_link import DriverLink
 from domain.guard import APPROVAL_LASTS
-from domain.identity import AccountId, PortalDriverId, Target
-from domain.store import Store
+from domain.identity import Target
 from services.api import account_history, approvals, issues, reconciliations
 from services.api.driver_search import names_of
 from services.api.driver_states import advice_on_parked
 from services.api.routing import Called, Installed, KnownAccount
 from services.console.rendering import page, see_other
 from services.console.routing import Form, body_of, new_pages
-from services.decider.batch import load_links
 from services.runtime.context import utc_now
 
 router = new_pages(prefix="/accounts/{account}")
@@ -86,7 +83,7 @@ async def show_issues(
     )
     of_account = [each for each in found.issues if not each.driver]
     of_drivers = [each for each in found.issues if each.driver]
-    links = await installation.readers.call(_links_of, installation.readers.decider, known.account, of_drivers)
+    links = await installation.readers.call(issues.links_of, installation.readers.decider, of_drivers)
     return page(
         request,
         "issues.html",
@@ -101,13 +98,6 @@ async def show_issues(
         reason=reason,
         next="/".join(found.next["after"]) if found.next else "",
     )
-
-
-def _links_of(decider: Store, account: AccountId, found: Iterable[issues.Issue]) -> dict[tuple[str, str], DriverLink]:
-    """The links that these issues are about, by target and driver. Raises `StoreFailed`."""
-    places = [(account, Target(each.target), PortalDriverId(each.driver)) for each in found]
-    loaded = load_links(decider, places)
-    return {(str(target), driver): loaded[account, target][driver] for _, target, driver in places}
 
 
 def _grouped(found: Iterable[issues.Issue]) -> list[tuple[tuple[str, str], list[issues.Issue]]]:
