@@ -35,6 +35,12 @@ async def test_a_key_is_shown_once_and_works_until_it_is_revoked(stand: ApiStand
     assert (await stand.outside("GET", "/v1/status", headers=bearing(made["key"]))).status_code == 401
 
 
+@pytest.mark.parametrize("headers", [{}, bearing("dlk_guessed")])
+async def test_who_proves_nothing_learns_how_to(stand: ApiStand, headers: dict[str, str]) -> None:
+    refused = await stand.outside("GET", "/v1/status", headers=headers)
+    assert (refused.status_code, "by `driverlink login`" in refused.json()["detail"]) == (401, True)
+
+
 async def test_a_key_ends_when_it_was_said_to(stand: ApiStand) -> None:
     for days, status in ((timedelta(0), 401), (timedelta(days=1), 200)):
         _, key = stand.access.create_key("old", ADMIN, by="operator", expires=NOW + days)
