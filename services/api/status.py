@@ -14,7 +14,7 @@ from domain.identity import Key, Target
 from domain.matching import key_identifier
 from domain.reconciliation import next_reconciliation
 from domain.store import FILLED, Store, Where
-from services.accounts.handlers import KNOWN, AccountRow, account_of, to_account
+from services.accounts.handlers import KNOWN, AccountRow, account_of, accounts_of, to_account
 from services.api.accounts import visible_accounts
 from services.api.backlog import LeftToDo, left_to_do, waiting
 from services.api.installation import Installation
@@ -390,9 +390,13 @@ def _needs(decider: Store, intake: Store) -> Mapping[str, int]:
 
 
 async def _status_of(installation: Installation, accounts: Sequence[str]) -> list[AccountStatus]:
-    """How these accounts stand with what waits between the services, in the order of ids."""
+    """How these accounts stand with what waits between the services, in the order of ids.
+
+    Their tier, whether sync is on, and the modes are as they are stored, whether or not the decider knows that yet.
+    """
     readers = installation.readers
     found = await readers.call(status, readers.decider, accounts)
+    stored = await readers.call(accounts_of, readers.accounts, accounts)
     portals = await readers.call(portal_statuses, readers.intake, accounts)
     waits = await readers.call(
         waiting, readers.intake, readers.decider, readers.projectors, partition_of=installation.partition_of
@@ -400,11 +404,13 @@ async def _status_of(installation: Installation, accounts: Sequence[str]) -> lis
     return [
         each.model_copy(
             update={
+                **({"tier": str(account.tier), "is_on": account.is_on} if account else {}),
                 "waiting": waits.changes.get(each.account, 0),
                 "portal": portals.get(each.account),
                 "targets": tuple(
                     target.model_copy(
                         update={
+                            **({"mode": str(account.modes.get(Target(target.target), Mode.OFF))} if account else {}),
                             "unsent": waits.decisions.get((each.account, target.target), 0),
                             "unheard": waits.outcomes.get((each.account, target.target), 0),
                         }
@@ -414,6 +420,7 @@ async def _status_of(installation: Installation, accounts: Sequence[str]) -> lis
             }
         )
         for each in found
+        for account in [stored.get(each.account)]
     ]
 
 

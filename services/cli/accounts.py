@@ -299,7 +299,8 @@ def connect(
 ) -> None:
     """Store an account's credentials: for Motive an API key or, with a client id, a refresh token.
 
-    Secrets without a file are prompted for or, without a terminal, read from standard input, one per line.
+    Nothing is called: `driverlink accounts check` tries them. Secrets without a file are prompted for or, without a
+    terminal, read from standard input, one per line.
 
     Examples:
         driverlink accounts connect acme driveri --tenant acme-trucking --client-id CLIENT
@@ -327,7 +328,8 @@ def connect(
         "values": plain | {name: secret_of(name, files[name]) for name in form.secrets},
     }
     ask(data, lambda services: services.command(f"/accounts/{account}/credentials", body))
-    out.print(f"connected {account} to {target}")
+    out.print(f"stored the credentials of {account} for {target}; nothing was called with them yet", markup=False)
+    out.print(f"try them: driverlink accounts check {account} {target}", markup=False)
 
 
 @accounts.command()

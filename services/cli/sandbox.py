@@ -150,7 +150,8 @@ def _print(outcome: DemoResult, data: Path) -> None:
     out.print(f"\n{outcome.drivers} drivers, {outcome.seconds:.0f} seconds.")
     out.print("To see it in a browser, with everything running: make console (or driverlink demo --console).")
     out.print("To look further by commands, start in one terminal:")
-    addresses = "DRIVERLINK_DRIVERI_URL=http://127.0.0.1:8101 DRIVERLINK_MOTIVE_URL=http://127.0.0.1:8102"
+    places = (("DRIVERI", 8101), ("MOTIVE", 8102), ("PORTAL", 8103))
+    addresses = " ".join(f"DRIVERLINK_{name}_URL=http://127.0.0.1:{port}" for name, port in places)
     out.print(f"  {addresses} driverlink up --data {data}", markup=False)
     out.print("and ask in another, for example:")
     example = outcome.decided[0]["driver"] if outcome.decided else ""

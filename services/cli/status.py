@@ -81,7 +81,7 @@ def status(
 ) -> None:
     """Show the state of accounts and their targets.
 
-    The worst comes first. A line for each target of an account: how many drivers are in sync, how many are on their
+    The account with the worst comes first. A line for each target of an account: how many drivers are in sync, how many are on their
     way, and what waits for a person. With `-o wide` it has every figure, and when the targets were compared with the
     Portal. Name an account and a --state to list its drivers.
 
@@ -121,13 +121,17 @@ _MOST_ROWS = 50
 
 
 def _target_rows(found: Sequence[Json]) -> list[Json]:
-    """A row for each target of each account, the worst first."""
-    rows = [
+    """A row for each target of each account: the account with the worst of them first, its targets by name."""
+
+    def worst_first(account: Json) -> tuple[int, int, str]:
+        waits, comes = max(map(_trouble, account["targets"]))
+        return -waits, -comes, account["account"]
+
+    return [
         {**target, "account": each["account"], "is_on": each["is_on"], "drivers": each["drivers"]}
-        for each in found
-        for target in each["targets"]
+        for each in sorted(found, key=worst_first)
+        for target in sorted(each["targets"], key=lambda target: target["target"])
     ]
-    return sorted(rows, key=lambda row: (*(-count for count in _trouble(row)), row["account"], row["target"]))
 
 
 def _trouble(row: Json) -> tuple[int, int]:

@@ -216,9 +216,12 @@ async def stage(
     console: socket.socket | None = None,
 ) -> AsyncIterator[Stage]:
     """Every service, running in this process on a data folder, against the sandboxes; `console` as in `serving`."""
-    addresses = {"driveri_url": targets.driveri, "motive_url": targets.motive}
-    if targets.portal:
-        addresses["portal_url"] = targets.portal
+    # Where there is no sandbox of the Portal, nothing reads it: drivers are stated by command.
+    addresses = {
+        "driveri_url": targets.driveri,
+        "motive_url": targets.motive,
+        "portal_url": targets.portal or targets.driveri,
+    }
     settings = EmbeddedSettings.model_validate({"data": data, **addresses, **_UNHURRIED})
     stop = asyncio.Event()
     async with serving(settings, console=console) as installation:

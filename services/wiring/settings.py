@@ -463,8 +463,14 @@ def _secret(path: Path, name: str) -> str:
     return secret
 
 
+_LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|\[::1\]")
+
+
 class EmbeddedSettings(ServiceSettings, FolderSettings):
     """Everything that `driverlink up` has to know."""
+
+    VENDORS: ClassVar[tuple[str, ...]] = ("driveri_url", "motive_url", "portal_url")
+    """The settings whose defaults are the vendors' own addresses."""
 
     console_port: int = Field(
         default=0,
@@ -472,3 +478,15 @@ class EmbeddedSettings(ServiceSettings, FolderSettings):
         le=65535,
         description="The port of the loopback address for browsers, and for requests with an API key; 0: any free one.",
     )
+
+    @model_validator(mode="after")
+    def _check_vendors(self) -> Self:
+        """Beside sandboxes nothing is called at a vendor's own address, unless that is stated too."""
+        stated = {name: getattr(self, name) for name in self.VENDORS if name in self.model_fields_set}
+        local = next((name for name, url in stated.items() if _LOOPBACK.fullmatch(url.host or "")), "")
+        if local and (left := [_variable(name) for name in self.VENDORS if name not in stated]):
+            raise ValueError(
+                f"{_variable(local)} is an address of this machine, and unless set {' and '.join(left)} would be the "
+                "vendor's own: set it too"
+            )
+        return self

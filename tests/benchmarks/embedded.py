@@ -217,7 +217,7 @@ class _Commits:
 @contextmanager
 def running_up(data: Path, targets: Targets | None = None) -> Iterator[int]:
     """While this lasts, `driverlink up` runs on a data folder, and answers; its process."""
-    urls = {"DRIVERLINK_DRIVERI_URL": targets.url, "DRIVERLINK_MOTIVE_URL": targets.url} if targets else {}
+    urls = {f"DRIVERLINK_{name}_URL": targets.url for name in ("DRIVERI", "MOTIVE", "PORTAL")} if targets else {}
     unhurried = {f"DRIVERLINK_{name.upper()}": value for name, value in UNHURRIED.items()}
     environment = {**os.environ, "DRIVERLINK_DATA": str(data), **unhurried, **urls}
     up = subprocess.Popen([*COMMAND, "up"], env=environment, stderr=subprocess.DEVNULL)

@@ -192,6 +192,7 @@ async def main(folder: Path) -> None:
                 "data": folder,
                 "driveri_url": targets.driveri,
                 "motive_url": targets.motive,
+                "portal_url": targets.portal,
                 **{f"{name}_calls_per_second": 1000 for name in ("driveri", "motive")},
             }
         )

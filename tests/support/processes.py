@@ -54,6 +54,7 @@ class Up:
             "DRIVERLINK_DATA": str(data),
             "DRIVERLINK_DRIVERI_URL": targets.driveri,
             "DRIVERLINK_MOTIVE_URL": targets.motive,
+            "DRIVERLINK_PORTAL_URL": targets.portal or "http://127.0.0.1:1",
             **{f"DRIVERLINK_{name.upper()}": value for name, value in {**UNHURRIED, **settings}.items()},
         }
         self._process: Loaded | None = None

@@ -10,6 +10,7 @@ from services.api import status as module
 from services.api.schema import to_json
 from services.api.status import TargetStatus, status, unmanaged
 from tests.support.stepped_services import ACME
+from tests.unit.services.api.api_stand import ApiStand
 from tests.unit.services.api.fleet import JANE, Fleet
 
 DRIVERI, MOTIVE = Target.DRIVERI, Target.MOTIVE
@@ -147,3 +148,18 @@ def test_a_target_that_is_not_called_says_why_and_since_when(fleet: Fleet) -> No
     assert (on(fleet, DRIVERI).outage, on(fleet, DRIVERI).stopped_since) == ("", None)
     fleet.close_breaker(MOTIVE)
     assert on(fleet, MOTIVE).outage == ""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/status", "/overview"])
+async def test_settings_are_shown_as_stored_before_the_decider_knows_them(stand: ApiStand, path: str) -> None:
+    people = {"master_user": "jane", "account_manager": "bob"}
+    await stand.post("/accounts", {"account": "acme", "tier": "pro", "mode": "observe", **people})
+    stand.step()
+    await stand.post("/accounts/acme/sync", {"by": "jane", "on": True})
+    await stand.post("/accounts/acme/mode", {"by": "jane", "target": "motive", "mode": "off"})
+    await stand.post("/accounts/acme/people", {"by": "bob", "tier": "enterprise"})
+    found = (await stand.get(path)).json()
+    (account,) = found if path == "/status" else found["accounts"]
+    assert (account["is_on"], account["tier"]) == (True, "enterprise")
+    assert [each["mode"] for each in account["targets"]] == ["observe", "off"]

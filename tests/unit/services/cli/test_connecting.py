@@ -72,8 +72,12 @@ def test_credentials_are_stored_when_their_form_is_whole_and_never_before(
 
 
 def test_an_api_key_of_motive_is_read_from_standard_input(data: Path) -> None:
-    assert connect("motive", typed="hush-key\n").exit_code == 0
-    assert connected(data).motive == KEY
+    result = connect("motive", typed="hush-key\n")
+    assert (result.exit_code, connected(data).motive) == (0, KEY)
+    assert result.stdout.splitlines() == [
+        "stored the credentials of acme for motive; nothing was called with them yet",
+        "try them: driverlink accounts check acme motive",
+    ]
 
 
 def test_a_client_id_asks_for_the_secrets_of_a_grant_in_their_order(data: Path) -> None:

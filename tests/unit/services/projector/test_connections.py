@@ -24,7 +24,8 @@ def credentials(tmp_path: Path) -> CredentialsFile:
 
 
 def settings(**stated: str) -> EmbeddedSettings:
-    return EmbeddedSettings.model_validate({"motive_url": "http://127.0.0.1:9/motive", **stated})
+    nowhere = {f"{name}_url": f"http://127.0.0.1:9/{name}" for name in ("driveri", "motive", "portal")}
+    return EmbeddedSettings.model_validate(nowhere | stated)
 
 
 def grant_of(credentials: CredentialsFile, **stated: str) -> OAuthGrant:

@@ -139,3 +139,18 @@ def test_what_is_about_kafka_needs_no_database(monkeypatch: pytest.MonkeyPatch, 
 def test_the_reference_has_every_setting(kind: type[ApiSettings | EmbeddedSettings | DistributedSettings]) -> None:
     page = (Path(__file__).parents[4] / "docs" / "reference" / "settings.md").read_text("utf-8")
     assert [name for name in kind.model_fields if f"`DRIVERLINK_{name.upper()}`" not in page] == []
+
+
+@pytest.mark.parametrize("local", ["http://127.0.0.1:8101", "http://localhost:8101", "http://[::1]:8101"])
+def test_beside_a_sandbox_no_vendor_is_called_by_default(monkeypatch: pytest.MonkeyPatch, local: str) -> None:
+    """The vendor's own address is fine where it is stated."""
+    given(monkeypatch, {"DRIVERI_URL": local, "MOTIVE_URL": local})
+    with pytest.raises(WrongSettings, match=r"_DRIVERI_URL is an address of this machine, .* DRIVERLINK_PORTAL_URL "):
+        read_settings(EmbeddedSettings)
+    given(monkeypatch, {"PORTAL_URL": "https://api.gpsinsight.com"})
+    assert read_settings(EmbeddedSettings).portal_url.host == "api.gpsinsight.com"
+
+
+def test_the_vendors_addresses_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, {"DRIVERI_URL": "https://127.example.com"})
+    assert read_settings(EmbeddedSettings).motive_url.host == "api.gomotive.com"
