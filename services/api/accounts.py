@@ -21,6 +21,7 @@ from services.accounts.handlers import (
     AccountDifference,
     AccountRow,
     Asker,
+    did_you_mean,
     to_account,
 )
 from services.api.installation import Installation
@@ -28,8 +29,11 @@ from services.api.journal import note_for_account, noted
 from services.api.permissions import Caller, Principal
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import (
+    ACCOUNT_FORM,
     IF_MATCH,
+    TIME_FORM,
     ByPerson,
+    FieldError,
     Moment,
     Named,
     NamedOrBlank,
@@ -46,10 +50,10 @@ from services.runtime.context import utc_now
 router = new_router("accounts", prefix="/accounts")
 
 
-NewAccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+NewAccountId = Annotated[str, Field(pattern=ACCOUNT_FORM)]
 """The id of an account that there may not be yet."""
 
-ReconciliationTime = Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")]
+ReconciliationTime = Annotated[str, Field(pattern=TIME_FORM)]
 """HH:MM in UTC, or empty for a time that is derived from the account's id."""
 
 
@@ -169,7 +173,8 @@ class AccountSettings(ResponseBody):
 class AppliedAccount(ResponseBody):
     """What became of an account: `changes` are its settings before and after; `error` says why it was refused.
 
-    `index` is its place among those of the request, from 0 on.
+    `index` is its place among those of the request, from 0 on. `errors` are the reasons one by one, each with its
+    field, such as `modes.driveri`.
     """
 
     index: int
@@ -177,6 +182,7 @@ class AppliedAccount(ResponseBody):
     action: Literal["add", "change", "none", "refuse"]
     changes: dict[str, tuple[str, str]] = Field(default_factory=dict)
     error: str = ""
+    errors: list[FieldError] = Field(default_factory=list)
 
 
 class AppliedAccounts(ResponseBody):
@@ -482,12 +488,16 @@ async def _read_portal(account: AccountId, installation: Installation) -> None:
 
 async def _applied(body: ApplyAccounts, by: Asker, installation: Installation) -> AsyncIterator[AppliedLine]:
     """First all is looked at, and only where nothing is refused it is stored, some accounts in each transaction."""
-    wanted, found = _parse(body.accounts)
+    wanted, wrong = _parse(body.accounts)
+    found: dict[int, AppliedAccount] = {}
     accounts, service = installation.accounts, installation.accounts_service
     for page in _pages(wanted):
         differences = await service.call(accounts.differences, _wanted_in(page), by)
-        found |= {index: _to_applied(index, each) for (index, _), each in zip(page, differences, strict=True)}
-    has_refused = any(each.action == "refuse" for each in found.values())
+        for (index, _), each in zip(page, differences, strict=True):
+            found[index] = _to_applied(index, each)
+            wrong[index] += [FieldError(field="", detail=each.refusal)] if each.refusal else []
+    found |= {index: _to_refused(index, body.accounts[index], errors) for index, errors in wrong.items() if errors}
+    has_refused = any(wrong.values())
     changing = [each for each in wanted if found[each[0]].action in ("add", "change")]
     for page in [] if has_refused or body.dry_run else _pages(changing):
         done = await service.call_again(accounts.bring_to, _wanted_in(page), by)
@@ -513,24 +523,47 @@ Indexed = tuple[int, StatedAccount]
 """An entry with its place in the request."""
 
 
-def _parse(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Indexed], dict[int, AppliedAccount]]:
-    """The entries that can be read, and why the others cannot."""
-    good, refused = list[Indexed](), dict[int, AppliedAccount]()
-    first: dict[str, int] = {}
+def _parse(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Indexed], dict[int, list[FieldError]]]:
+    """The entries that name an account, as far as they can be read, and what is wrong with each entry."""
+    wanted, wrong = list[Indexed](), dict[int, list[FieldError]]()
+    names = set[str]()
     for index, each in enumerate(entries):
-        name = str(each.get("account", ""))[:64]
-        try:
-            entry = StatedAccount.model_validate(each)
-        except ValidationError as wrong:
-            error = in_one_line(field_errors(wrong.errors()))
-        else:
-            name = entry.account
-            if first.setdefault(name.lower(), index) == index:
-                good.append((index, entry))
-                continue
-            error = f"{name} is there twice"
-        refused[index] = AppliedAccount(index=index, account=name, action="refuse", error=error)
-    return good, refused
+        entry, wrong[index] = _read(each)
+        if entry and entry.account.lower() in names:
+            wrong[index].append(FieldError(field="", detail=f"{entry.account} is there twice"))
+        elif entry:
+            names.add(entry.account.lower())
+            wanted.append((index, entry))
+    return wanted, wrong
+
+
+_PEOPLE = ("master_user", "account_manager")
+
+
+def _read(stated: Mapping[str, Any]) -> tuple[StatedAccount | None, list[FieldError]]:
+    """An entry without what is wrong with it; None if that is the account's id.
+
+    Who is stated wrongly is not missing: a stand-in is there for them, which is never stored.
+    """
+    try:
+        return StatedAccount.model_validate(stated), []
+    except ValidationError as wrong:
+        found = wrong.errors()
+    errors = [
+        each.model_copy(update={"detail": f"{each.detail}{did_you_mean(each.field, StatedAccount.model_fields)}"})
+        if error["type"] == "extra_forbidden"
+        else each
+        for error, each in zip(found, field_errors(found), strict=True)
+    ]
+    strange = {str(error["loc"][0]) for error in found}
+    good = {name: value for name, value in stated.items() if name not in strange}
+    good |= dict.fromkeys(strange.intersection(_PEOPLE), "stated")
+    return None if "account" in strange else StatedAccount.model_validate(good), errors
+
+
+def _to_refused(index: int, stated: Mapping[str, Any], errors: list[FieldError]) -> AppliedAccount:
+    name = str(stated.get("account", ""))[:64]
+    return AppliedAccount(index=index, account=name, action="refuse", error=in_one_line(errors), errors=errors)
 
 
 def _pages(entries: Sequence[Indexed]) -> Iterator[list[Indexed]]:
@@ -555,14 +588,12 @@ def _wanted_in(page: Sequence[Indexed]) -> dict[AccountId, WantedAccount]:
 def _to_applied(index: int, difference: AccountDifference) -> AppliedAccount:
     before, after = _shown(difference.before), _shown(difference.after)
     changes = {name: (before.get(name, ""), after[name]) for name in after if before.get(name, "") != after[name]}
-    is_new = not difference.before.is_known
-    action: Literal["add", "change", "none"] = "none" if not difference.facts else "add" if is_new else "change"
+    action: Literal["add", "change"] = "change" if difference.before.is_known else "add"
     return AppliedAccount(
         index=index,
         account=difference.before.account,
-        action="refuse" if difference.refusal else action,
-        changes={} if difference.refusal else changes,
-        error=difference.refusal,
+        action=action if difference.facts else "none",
+        changes=changes,
     )
 
 

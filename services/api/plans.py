@@ -30,7 +30,7 @@ from services.api.planner import (
 )
 from services.api.problems import UNEXPECTED, problem_of, to_problem
 from services.api.routing import Called, Installed, KnownAccount, new_router
-from services.api.schema import IF_MATCH, ByPerson, Problem, ResponseBody
+from services.api.schema import IF_MATCH, PLAN_FORM, ByPerson, Problem, ResponseBody
 from services.decider.read_models import LinkRow, ReconciliationRow
 from services.runtime.context import utc_now
 
@@ -47,7 +47,7 @@ router = new_router("plans", prefix="/accounts/{account}/plan")
 class ApplyPlan(ByPerson):
     """Do exactly what the plan of this hash says: of this target, or of all that are synchronised."""
 
-    plan: str = Field(pattern=r"^[0-9a-f]{16}$")
+    plan: str = Field(pattern=PLAN_FORM)
     target: Target | None = None
 
 

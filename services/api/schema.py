@@ -1,8 +1,8 @@
 """What the requests and responses of all resources share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
@@ -47,7 +47,7 @@ class ResponseBody(BaseModel):
 
 
 class FieldError(ResponseBody):
-    """What is wrong with one field of a request."""
+    """What is wrong with one field of a request, or, where `field` is empty, with it as a whole."""
 
     field: str
     detail: str
@@ -131,19 +131,64 @@ def malformed(errors: Sequence[FieldError]) -> Malformed:
 
 
 def in_one_line(errors: Iterable[FieldError]) -> str:
-    """These errors in one line, each with its field first."""
-    return "; ".join(f"{each.field}: {each.detail}" for each in errors)
+    """These errors in one line, each with its field first, where it is about one."""
+    return "; ".join(f"{each.field}: {each.detail}" if each.field else each.detail for each in errors)
+
+
+ACCOUNT_FORM: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+TIME_FORM: Final = r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$"
+PLAN_FORM: Final = r"^[0-9a-f]{16}$"
+SECRET_FORM: Final = r"^[!-~]{8,200}$"
+_FORMS: Final[Mapping[str, str]] = {
+    ACCOUNT_FORM: (
+        "must be up to 64 letters from A to Z, digits, dots, hyphens and underscores, and begin with a letter or digit"
+    ),
+    TIME_FORM: "must be a time of day as HH:MM, such as 02:30, or empty",
+    PLAN_FORM: "must be the hash of a plan: 16 digits and letters from a to f",
+    SECRET_FORM: "must be 8 to 200 characters of ASCII without spaces",
+}
+"""What is said where a text does not have its form."""
+
+_WHOLE, _YES_NO, _TEXT, _LIST, _OBJECT = (
+    f"must be {what}" for what in ("a whole number", "true or false", "text", "a list", "an object")
+)
+_ERRORS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "missing": lambda _: "is missing",
+    "extra_forbidden": lambda _: "is not a known field",
+    "enum": lambda said: f"must be {said['expected']}",
+    "literal_error": lambda said: f"must be {said['expected']}",
+    "string_pattern_mismatch": lambda said: _FORMS.get(said["pattern"], f"must match {said['pattern']}"),
+    "string_too_long": lambda said: f"must have {said['max_length']} characters at most",
+    "string_too_short": lambda said: f"must have {said['min_length']} characters at least",
+    "too_long": lambda said: f"must have {said['max_length']} entries at most",
+    "too_short": lambda said: f"must have {said['min_length']} entries at least",
+    "greater_than_equal": lambda said: f"must be {said['ge']} or more",
+    "less_than_equal": lambda said: f"must be {said['le']} or less",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), lambda _: _WHOLE),
+    **dict.fromkeys(("bool_type", "bool_parsing"), lambda _: _YES_NO),
+    "string_type": lambda _: _TEXT,
+    **dict.fromkeys(("list_type", "tuple_type"), lambda _: _LIST),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), lambda _: _OBJECT),
+}
+"""By pydantic's types of errors: what is wrong, in words that go on from the field's name."""
 
 
 def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
-    """The errors of pydantic, each with its field, without pydantic's own words."""
-    found = []
-    for error in errors:
-        field = ".".join(str(part) for part in error["loc"]) or "body"
-        message = str(error["msg"]).removeprefix("Value error, ")
-        first = message[:1].lower() if message[1:2].islower() else message[:1]
-        found.append(FieldError(field=field.replace("_", " "), detail=f"{first}{message[1:]}"))
-    return found
+    """The errors of pydantic in plain words, each with its field as it is written."""
+    return [FieldError(field=_field(error["loc"]) or "body", detail=_detail(error)) for error in errors]
+
+
+def _field(place: Iterable[str | int]) -> str:
+    """Where it is; that a key of a mapping is wrong, and not what stands there, is in the words."""
+    return ".".join(str(part) for part in place if part != "[key]")
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    if words := _ERRORS.get(error["type"]):
+        return words(error.get("ctx", {}))
+    message = str(error["msg"]).removeprefix("Value error, ")
+    first = message[:1].lower() if message[1:2].islower() else message[:1]
+    return f"{first}{message[1:]}"
 
 
 def to_json(value: object) -> Any:  # noqa: ANN401 - JSON

@@ -1,7 +1,7 @@
 """`driverlink accounts apply`: a file of accounts, what it changes, and its errors by line."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,8 @@ class Applied:
         """The differences for people; each error has its line."""
         for each in self.accounts:
             if each["action"] == "refuse":
-                err.print(f"{self.file}:{each['line']}: {each['error']}", markup=False, style=_STYLES["refuse"])
+                for line, words in sorted(_wrong(each)):
+                    err.print(f"{self.file}:{line}: {words}", markup=False, style=_STYLES["refuse"])
             elif each["action"] != "none" and not self.is_refused:
                 text = f"{_SIGNS[each['action']]} {each['account']}: {_words(each)}"
                 out.print(text, markup=False, style=_STYLES[each["action"]])
@@ -53,6 +54,14 @@ class Applied:
         end = " (dry run: nothing was stored)" if self.counts["dry_run"] else ""
         verb = ("to add", "to change") if self.counts["dry_run"] else ("added", "changed")
         out.print(f"{added} {verb[0]}, {changed} {verb[1]}, {unchanged} as they are{end}")
+
+
+def _wrong(each: Json) -> list[tuple[int, str]]:
+    """What is wrong with an account, each with its line."""
+    return [
+        (error["line"], f"{error['field']}: {error['detail']}" if error["field"] else error["detail"])
+        for error in each["errors"]
+    ]
 
 
 def _words(each: Json) -> str:
@@ -81,12 +90,28 @@ def apply_file(services: Services, file: Path, *, by: str | None, note: str, is_
                 shown.show("storing accounts", done, len(entries))
             found += line.get("accounts", [])
             counts = line.get("applied", counts)
-    accounts = [{"line": lines[each.pop("index")], **each} for each in found]
+    accounts = [_with_lines(each, lines[each.pop("index")]) for each in found]
     return Applied(file=str(file), accounts=accounts, counts=counts)
 
 
-def read_file(file: Path) -> tuple[list[Mapping[str, Any]], list[int]]:
-    """The accounts of a file, and the line of each. Every value is text, as it is written.
+Lines = Mapping[str, int]
+"""The line of an account, by an empty name, and those of its fields, such as `modes.driveri`."""
+
+
+def _with_lines(account: Json, lines: Lines) -> Json:
+    """The same with its line, and that of each error: of its field, else of what the field is in."""
+    errors = [{"line": _line_of(error["field"], lines), **error} for error in account["errors"]]
+    return {"line": lines[""], **account, "errors": errors}
+
+
+def _line_of(field: str, lines: Lines) -> int:
+    while field not in lines:
+        field = field.rpartition(".")[0]
+    return lines[field]
+
+
+def read_file(file: Path) -> tuple[list[Mapping[str, Any]], list[Lines]]:
+    """The accounts of a file, and the lines of each. Every value is text, as it is written.
 
     Raises `CommandRefused` where it is not such a file.
     """
@@ -107,11 +132,20 @@ def read_file(file: Path) -> tuple[list[Mapping[str, Any]], list[int]]:
         raise CommandRefused(f"{file}:{line}: it is not YAML: {wrong.problem or wrong.context}") from None
     except (yaml.YAMLError, RecursionError):
         raise CommandRefused(f"{file} is not YAML") from None
-    lines = [each.start_mark.line + 1 for each in listed.value]
+    lines = [{"": each.start_mark.line + 1} | dict(_lines_in(each)) for each in listed.value]
     entries = document["accounts"]
-    if strange := next((line for line, each in zip(lines, entries, strict=True) if not isinstance(each, dict)), 0):
+    if strange := next((at[""] for at, each in zip(lines, entries, strict=True) if not isinstance(each, dict)), 0):
         raise CommandRefused(f"{file}:{strange}: an account is a mapping, such as `account: acme`")
     return entries, lines
+
+
+def _lines_in(node: yaml.Node, within: str = "") -> Iterator[tuple[str, int]]:
+    """The fields of a mapping, and those of the mappings in it, with their lines."""
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if isinstance(key, yaml.ScalarNode):
+            yield f"{within}{key.value}", key.start_mark.line + 1
+            # What is in an account is no deeper.
+            yield from () if within else _lines_in(value, f"{key.value}.")
 
 
 def _check_keys(mapping: yaml.Node) -> None:

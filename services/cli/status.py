@@ -81,9 +81,9 @@ def status(
 ) -> None:
     """Show the state of accounts and their targets.
 
-    The account with the worst comes first. A line for each target of an account: how many drivers are in sync, how many are on their
-    way, and what waits for a person. With `-o wide` it has every figure, and when the targets were compared with the
-    Portal. Name an account and a --state to list its drivers.
+    The account with the worst comes first. A line for each target of an account: how many drivers are in sync, how many
+    are on their way, and what waits for a person. With `-o wide` it has every figure, and when the targets were compared
+    with the Portal. Name an account and a --state to list its drivers.
 
     Examples:
         driverlink status

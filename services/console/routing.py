@@ -59,7 +59,7 @@ def body_with_blanks(kind: type[B], fields: Mapping[str, object]) -> B:
     try:
         return kind.model_validate(fields)
     except ValidationError as wrong:
-        raise Malformed(in_one_line(field_errors(wrong.errors()))) from None
+        raise Malformed(in_one_line(field_errors(wrong.errors())).replace("_", " ")) from None
 
 
 def new_pages(tag: str = "console", *, prefix: str = "") -> APIRouter:

@@ -14,7 +14,7 @@ async def test_a_refusal_names_its_kind_and_each_wrong_field(stand: ApiStand) ->
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert (problem["type"], problem["status"], answer.status_code) == ("/problems#invalid-request", 400, 400)
-    assert [each["field"] for each in problem["errors"]] == ["account", "master user"]
+    assert [each["field"] for each in problem["errors"]] == ["account", "master_user"]
     assert problem["detail"] == "; ".join(f"{each['field']}: {each['detail']}" for each in problem["errors"])
 
 

@@ -1,5 +1,6 @@
 """`driverlink accounts apply`, `set` and `check`, as people and scripts see them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,38 @@ def test_every_error_of_a_file_has_its_line_and_nothing_is_stored(driverlink: Se
     name = folder.parent / "accounts.yaml"
     assert (ended.status, ended.out) == (1, "")
     lines = ended.err.splitlines()
-    assert [line.split(": ")[0] for line in lines[:4]] == [f"{name}:{line}" for line in (3, 7, 12, 13)]
-    assert "modes.driveri: input should be 'off', 'observe', 'upsert' or 'full'" in lines[0]
+    assert [line.split(": ")[0] for line in lines[:4]] == [f"{name}:{line}" for line in (5, 7, 12, 13)]
+    assert "modes.driveri: must be 'off', 'observe', 'upsert' or 'full'" in lines[0]
     assert "gamma is on the Standard tier" in lines[1]
-    assert "BETA is new: say who its Master User is" in lines[2]
-    assert lines[3].endswith("account: field required")
+    assert "BETA is there twice" in lines[2]
+    assert lines[3].endswith("account: is missing")
     assert lines[4] == "4 of 5 accounts are wrong: nothing was stored"
     assert [each["account"] for each in driverlink("accounts", "list", "--json").document] == ["acme"]
+
+
+def test_every_fault_of_an_account_has_its_own_line_in_plain_words(driverlink: ServedFolder, folder: Path) -> None:
+    """What only shows once the rest can be read is found at the same time."""
+    modes = "  modes:\n    drivery: full\n    motive: on\n"
+    entry = f"accounts:\n- account: beta\n{modes}  reconcile_at: noon\n  master_usr: j\n"
+    ended = apply(driverlink, folder, entry)
+    name = folder.parent / "accounts.yaml"
+    assert ended.err.splitlines() == [
+        f"{name}:2: beta is new: say who its Master User is",
+        f"{name}:4: modes.drivery: must be 'driveri' or 'motive'",
+        f"{name}:5: modes.motive: must be 'off', 'observe', 'upsert' or 'full'",
+        f"{name}:6: reconcile_at: must be a time of day as HH:MM, such as 02:30, or empty",
+        f"{name}:7: master_usr: is not a known field; did you mean master_user?",
+        "1 of 1 accounts are wrong: nothing was stored",
+    ]
+    (account,) = json.loads(apply(driverlink, folder, entry, "--json").out)["accounts"]
+    assert [each["line"] for each in account["errors"]] == [4, 5, 6, 7, 2]
+
+
+def test_a_person_who_is_stated_wrongly_is_not_called_missing(driverlink: ServedFolder, folder: Path) -> None:
+    ended = apply(driverlink, folder, "accounts:\n- account: beta\n  tier: standard\n  master_user: ''\n")
+    assert "master_user: must not be blank" in ended.err
+    assert "is new" not in ended.err
+    assert "beta is on the Standard tier" in ended.err
 
 
 def test_an_account_is_named_once_in_whatever_letter_case(driverlink: ServedFolder, folder: Path) -> None:
