@@ -105,8 +105,8 @@ def moment(at: datetime) -> str:
 
 
 def person(by: str, role: str) -> str:
-    """Who acted, and as what."""
-    return f"{by} ({_ROLES.get(role, role)})"
+    """Who acted, and as what, where their name does not say it."""
+    return by if by == role else f"{by} ({_ROLES.get(role, role)})"
 
 
 def name_of(profile: Profile) -> str:

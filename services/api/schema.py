@@ -138,14 +138,14 @@ def in_one_line(errors: Iterable[FieldError]) -> str:
 ACCOUNT_FORM: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 TIME_FORM: Final = r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$"
 PLAN_FORM: Final = r"^[0-9a-f]{16}$"
-SECRET_FORM: Final = r"^[!-~]{8,200}$"
+SIGNING_FORM: Final = r"^[!-~]{8,200}$"
 _FORMS: Final[Mapping[str, str]] = {
     ACCOUNT_FORM: (
         "must be up to 64 letters from A to Z, digits, dots, hyphens and underscores, and begin with a letter or digit"
     ),
     TIME_FORM: "must be a time of day as HH:MM, such as 02:30, or empty",
     PLAN_FORM: "must be the hash of a plan: 16 digits and letters from a to f",
-    SECRET_FORM: "must be 8 to 200 characters of ASCII without spaces",
+    SIGNING_FORM: "must be 8 to 200 characters of ASCII without spaces",
 }
 """What is said where a text does not have its form."""
 

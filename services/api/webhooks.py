@@ -29,7 +29,7 @@ from services.accounts.handlers import find_account
 from services.api.installation import Installation
 from services.api.journal import note_for_account, noted
 from services.api.routing import Called, Installed, KnownAccount, new_router
-from services.api.schema import SECRET_FORM, Moment, Reasoned, ResponseBody
+from services.api.schema import SIGNING_FORM, Moment, Reasoned, ResponseBody
 from services.intake.pushing import Refused
 
 TOLERANCE: Final = timedelta(minutes=5)
@@ -196,7 +196,7 @@ class WebhookRefused(Exception):
 class CreateSecret(Reasoned):
     """A new secret of a sender; Motive may have made it already, the Portal's is always made here."""
 
-    secret: str | None = Field(default=None, pattern=SECRET_FORM, repr=False)
+    secret: str | None = Field(default=None, pattern=SIGNING_FORM, repr=False)
 
 
 class RotateSecret(CreateSecret):

@@ -224,8 +224,23 @@ def _conversion(param: TyperOption | TyperArgument) -> _Conversion:
     return _Conversion(param)
 
 
+_displayed = TyperOption.display_type
+_PLAIN: Mapping[str, str] = {"str": "text", "int": "number", "int range": "number", "float": "number"}
+"""By what Python calls a type: what help does."""
+
+
+def _display(param: TyperOption | TyperArgument, ctx: Any) -> str:  # noqa: ANN401 - the library's own click
+    """What help says that one value is; nothing of an option that has none."""
+    if isinstance(param, TyperOption) and param.is_flag:
+        return ""
+    shown = _displayed(param, ctx).removeprefix("<").removesuffix(">")  # type: ignore[arg-type]  # of both
+    one = shown.removeprefix("list[").removesuffix("]")
+    return f"<{_PLAIN.get(one, one)}>"
+
+
 for each in (TyperOption, TyperArgument):
     setattr(each, "get_runtime_param", _conversion)  # noqa: B010 - a checker takes it for a mistake
+    setattr(each, "display_type", _display)  # noqa: B010 - as above
 
 
 app = typer.Typer(

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from select import select
@@ -199,11 +200,14 @@ class _LocalConnection(HTTPConnection):
 class Services:
     """The services, as a command asks them, at a URL or the path of a socket: each question has its own connection.
 
-    `explain` makes a refusal of what went wrong where nothing has answered yet.
+    `explain` makes a refusal of what went wrong where nothing has answered yet; `context` is the one that names them.
     """
 
-    def __init__(self, address: str, explain: Callable[[Exception], CommandRefused], key: str = "") -> None:
+    def __init__(
+        self, address: str, explain: Callable[[Exception], CommandRefused], key: str = "", context: str = ""
+    ) -> None:
         self._explain = explain
+        self._context = context
         self._has_answered = False
         self._headers = {"Connection": "close"}
         self._connect: Callable[[], HTTPConnection]
@@ -325,8 +329,10 @@ class Services:
             raise self._failed(failure) from None
         if _is_success(response):
             return json.loads(answer)
+        is_unproven = response.status == HTTPStatus.UNAUTHORIZED and self._context
+        login = f"; `driverlink login {quote(self._context)}` stores a key for this context" if is_unproven else ""
         try:
-            raise CommandRefused(str(json.loads(answer)["detail"]))
+            raise CommandRefused(f"{json.loads(answer)['detail']}{login}")
         except (ValueError, KeyError, TypeError):
             raise CommandRefused(f"the services answered {response.status}; see their log") from None
 
@@ -405,7 +411,7 @@ def _settings(data: Path | None) -> tuple[Path, str]:
     return settings.data, settings.api_url
 
 
-def services_at(url: str, key: str) -> Services:
+def services_at(url: str, key: str, context: str = "") -> Services:
     """The services whose API is at an address of HTTP, or a local socket's path, asked with this key, if there is one.
 
     Raises `CommandRefused`.
@@ -414,7 +420,7 @@ def services_at(url: str, key: str) -> Services:
         f"the API at {without_password(url)} does not answer: start it by `driverlink serve api` (or "
         f"`driverlink up` on a data folder), or set another {PREFIX}API_URL"
     )
-    return Services(url, lambda failure: _refused(failure, url, advice), key)
+    return Services(url, lambda failure: _refused(failure, url, advice), key, context)
 
 
 _PLACES = (f"{PREFIX}API_URL", f"{PREFIX}DATA", f"{PREFIX}DATABASE_URL")
@@ -429,12 +435,12 @@ def reached(data: Path | None) -> Services:
     `DRIVERLINK_API_KEY` goes before it, unless the context is named.
     """
     folder, url = _settings(data)
-    key = ""
+    key = name = ""
     if data is None and (named_context() or not any(map(os.environ.get, _PLACES))):
-        _, context = current_context()
+        name, context = current_context()
         folder, url, key = Path(context.data) if context.data else folder, context.api_url, context.key
     if data is None and url:
-        return services_at(url, (named_context() and key) or _api_key() or key)
+        return services_at(url, (named_context() and key) or _api_key() or key, name)
     if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
         raise CommandRefused(
             f"{PREFIX}API_URL is not set: commands do not open the database of {PREFIX}DATABASE_URL, they reach the "

@@ -12,6 +12,7 @@ from services.cli.listing import (
     Output,
     field,
     listing,
+    print_more,
     watched,
 )
 from services.cli.printing import print_note
@@ -44,7 +45,7 @@ def list_drivers(
             return
         form.print(found if form.sort else found[: form.limit], _COLUMNS, wide=_WIDE)
         if most and len(found) == most and form.output in (Output.TABLE, Output.WIDE):
-            print_note("there are more: see them by another --limit")
+            print_more(most - 1)
 
     watched(show, is_on=form.watch)
 

@@ -86,7 +86,7 @@ def list_all(data: DataOption = None, *, form: Form) -> None:
 def _state(key: Json) -> str:
     if key["revoked"]:
         return f"revoked {ago(key['revoked'])}"
-    return f"until {moment(key['expires'])}" if key["expires"] else "in use"
+    return f"until {moment(key['expires'], is_zoned=True)}" if key["expires"] else "in use"
 
 
 _COLUMNS: Mapping[str, Callable[[Json], object]] = {

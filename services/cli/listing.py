@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, ParamSpec
 import typer
 
 from services.cli.client import Json, JsonOption
-from services.cli.printing import moment, out, print_json, print_note, print_table
+from services.cli.printing import for_scripts, moment, out, print_json, print_note, print_table
 
 P = ParamSpec("P")
 
@@ -105,11 +105,11 @@ FOUND: Final = 3
 
 
 def ago(text: str | None, now: datetime | None = None) -> str:
-    """A moment for people: `5 min ago` or `in 3 h` within a day, else the local time; blank for none."""
+    """A moment: `5 min ago` or `in 3 h` within a day, else, and for scripts, as `moment` has it; blank for none."""
     if not text:
         return ""
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(text)).total_seconds()
-    if abs(seconds) >= _DAY or not getattr(ago, "is_relative", True):
+    if abs(seconds) >= _DAY or for_scripts.get() or not getattr(ago, "is_relative", True):
         return moment(text)
     units = ((3600, "h"), (60, "min"), (1, "s"))
     size, unit = next((each for each in units if abs(seconds) >= each[0]), (1, "s"))
@@ -146,16 +146,29 @@ def print_list(
 
             yaml.safe_dump(document(shown), sys.stdout, allow_unicode=True, sort_keys=False)
         case Output.CSV:
-            import csv  # noqa: PLC0415 - only where it is asked for
-
-            writer = csv.writer(sys.stdout)
-            writer.writerow(name.replace(" ", "_") for name in every)
-            writer.writerows([_plain(cell(each)) for cell in every.values()] for each in shown)
+            _print_csv(shown, every)
         case Output.TABLE | Output.WIDE:
             cells = every if output is Output.WIDE else columns
             print_table([*cells], [[cell(each) for cell in cells.values()] for each in shown])
             if len(shown) < len(found):
-                print_note(f"{len(shown)} of {len(found)}; see the rest by another --limit")
+                print_more(len(shown), f" of {len(found)}")
+
+
+def print_more(shown: int, of: str = "") -> None:
+    """Say that a list was cut."""
+    print_note(f"the first {shown}{of}; see more by another --limit")
+
+
+def _print_csv(found: Sequence[Json], columns: Mapping[str, Callable[[Json], object]]) -> None:
+    import csv  # noqa: PLC0415 - only where it is asked for
+
+    writer = csv.writer(sys.stdout)
+    writer.writerow(name.replace(" ", "_") for name in columns)
+    before = for_scripts.set(True)
+    try:
+        writer.writerows([_plain(cell(each)) for cell in columns.values()] for each in found)
+    finally:
+        for_scripts.reset(before)
 
 
 def sorted_by(
@@ -190,7 +203,7 @@ def field(name: str) -> Callable[[Json], object]:
 
 
 def time_of(name: str) -> Callable[[Json], object]:
-    """A cell that is a moment, for people."""
+    """A cell that is a moment."""
     return lambda each: ago(each[name])
 
 

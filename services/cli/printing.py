@@ -8,7 +8,8 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -126,9 +127,18 @@ def _plain(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str) ->
     return table
 
 
-def moment(text: str | None) -> str:
-    """A moment of JSON for people: to the second, in local time; blank for none."""
-    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}" if text else ""
+for_scripts: ContextVar[bool] = ContextVar("for_scripts", default=False)
+"""Whether moments are printed for scripts: in ISO 8601, in UTC."""
+
+
+def moment(text: str | None, *, is_zoned: bool = False) -> str:
+    """A moment of JSON for people, to the second, in local time, with its zone in a sentence; blank for none."""
+    if not text:
+        return ""
+    at = datetime.fromisoformat(text)
+    if for_scripts.get():
+        return at.astimezone(UTC).isoformat(timespec="seconds")
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S{' %Z' if is_zoned else ''}}"
 
 
 def print_note(text: str) -> None:

@@ -36,6 +36,7 @@ from services.cli.listing import (
     ago,
     field,
     print_list,
+    print_more,
     time_of,
     watched,
 )
@@ -82,8 +83,8 @@ def status(
     """Show the state of accounts and their targets.
 
     The account with the worst comes first. A line for each target of an account: how many drivers are in sync, how many
-    are on their way, and what waits for a person. With `-o wide` it has every figure, and when the targets were compared
-    with the Portal. Name an account and a --state to list its drivers.
+    are on their way, and what waits for a person. With `-o wide` it has every figure, and when the targets were
+    compared with the Portal. Name an account and a --state to list its drivers.
 
     Examples:
         driverlink status
@@ -109,7 +110,7 @@ def status(
         is_bad = any(_trouble(row)[0] for row in _target_rows(found)) or any("not running" in note for note in notes)
         _print_status(found, notes, form, sort=sort, limit=limit, is_one=account is not None)
         if len(found) < total:
-            print_note(f"the first {len(found)} of {total} accounts; see more by another --limit, or all by -o wide")
+            print_more(len(found), f" of {total} accounts")
 
     watched(show, is_on=watch)
     if exit_code and is_bad:

@@ -151,4 +151,4 @@ def _print(answer: Json, *, as_json: bool) -> None:
     out.print(answer["secret"], markup=False)
     print_note(f"this is shown once: enter it at {answer['sender']}, which pushes to {answer['path']}")
     if answer["former_until"]:
-        print_note(f"the former secret is good until {moment(answer['former_until'])}")
+        print_note(f"the former secret is good until {moment(answer['former_until'], is_zoned=True)}")

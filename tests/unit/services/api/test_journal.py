@@ -42,7 +42,7 @@ async def test_every_command_without_an_event_is_noted_with_who_and_why(stand: A
         stand.now += timedelta(seconds=1)
         assert (await stand.post(path, {**body, "note": f"because of {path}"})).is_success
     found = (await journal(stand))[::-1]
-    assert [each["fact"] for each in found] == [f"operator (operator) {fact}" for _, _, fact in DONE]
+    assert [each["fact"] for each in found] == [f"operator {fact}" for _, _, fact in DONE]
     assert [each["note"] for each in found] == [f"because of {path}" for path, _, _ in DONE]
     assert {each["account"] for each in found} == {"acme", ""}
 

@@ -117,7 +117,9 @@ def test_login_stores_a_key_that_the_api_knows_and_logout_forgets_it(shell: Shel
         assert shell("accounts", "list", DRIVERLINK_API_KEY="dl_wrong").status == 1
         assert key not in shell("context", "list", "-o", "json").out
         assert shell("logout").status == 0
-        assert shell("accounts", "list").status == 1
+        refused = shell("accounts", "list")
+        assert (refused.status, "`driverlink login work` stores a key for this context" in refused.err) == (1, True)
+        assert "driverlink login" not in shell("accounts", "list", DRIVERLINK_API_URL=known["DRIVERLINK_API_URL"]).err
         assert key not in shell.file.read_text("utf-8")
 
 

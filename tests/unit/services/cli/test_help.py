@@ -71,6 +71,14 @@ def test_every_command_has_examples_of_itself() -> None:
         assert all(line.strip().startswith(f"driverlink {words}") for line in examples.splitlines()), words
 
 
+def test_help_has_no_types_of_python() -> None:
+    """What an option takes is said in words, and of a flag nothing."""
+    for words, each in commands():
+        shown = {kind: param for param in each.params if (kind := param.display_type_rich(None))}
+        assert not shown.keys() & {"<str>", "<int>", "<float>", "<bool>", "<int range>"}, words
+        assert not [kind for kind in shown if "[" in kind], words
+
+
 def test_every_module_is_loaded_only_when_it_is_used() -> None:
     program = "import sys; from services.cli.app import app; app(['-h'], standalone_mode=False); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
 
-from services.cli.listing import Output, ago, field, print_list, sorted_by
+from services.cli.listing import Output, ago, field, print_list, sorted_by, time_of
+from services.cli.printing import moment
 from tests.support.served_folder import ServedFolder
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -32,7 +34,7 @@ def test_issues_come_in_every_form_sorted_and_cut(looking: ServedFolder) -> None
     assert [each["driver"] for each in document["issues"]] == ["1"]
     assert looking("issues", "list", "-o", "json").document == looking("issues", "list", "--json").document
     cut = looking("issues", "list", "--limit", "2")
-    assert (len(cut.out.splitlines()), cut.err) == (4, "2 of 3; see the rest by another --limit\n")
+    assert (len(cut.out.splitlines()), cut.err) == (4, "the first 2 of 3; see more by another --limit\n")
     assert "there is no column 'size'" in looking("issues", "list", "--sort", "size").err.replace("\n", " ")
     assert "key" in looking("issues", "list", "-o", "wide").out.splitlines()[0]
 
@@ -96,6 +98,24 @@ def test_times_are_in_utc_on_demand(looking: ServedFolder, monkeypatch: pytest.M
     assert "2026-01-05 08:00:00" in looking("issues", "list", "--utc").out
 
 
+def test_times_in_csv_are_for_scripts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those that a person would be told as `4 min ago`."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    now = datetime.now(UTC).replace(microsecond=250)
+    row = {"at": now.isoformat(), "never": None}
+    print_list([row], {"at": time_of("at"), "never": time_of("never")}, output=Output.CSV)
+    assert capsys.readouterr().out.splitlines()[1] == f"{now:%Y-%m-%dT%H:%M:%S}+00:00,"
+    monkeypatch.setattr(ago, "is_relative", True, raising=False)
+    print_list([row], {"at": time_of("at")})
+    assert " s ago" in capsys.readouterr().out
+
+
+def test_a_moment_in_a_sentence_has_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert moment("2026-01-05T08:00:00+00:00", is_zoned=True) == "2026-01-05 08:00:00 UTC"
+
+
 @pytest.mark.parametrize(
     ("words", "columns"),
     [
@@ -141,6 +161,6 @@ def test_drivers_are_listed_found_sorted_and_cut(looking: ServedFolder) -> None:
     found = looking("drivers", "list", "acme", "--search", "B@fleet.test", "--json").document
     assert [each["driver"] for each in found] == ["2"]
     cut = looking("drivers", "list", "acme", "--limit", "2")
-    assert (len(cut.out.splitlines()), cut.err) == (3, "there are more: see them by another --limit\n")
+    assert (len(cut.out.splitlines()), cut.err) == (3, "the first 2; see more by another --limit\n")
     assert looking("drivers", "list", "acme", "--limit", "3").err == ""
     assert looking("drivers", "list", "acme", "--search", "nothing like this").err == "no driver of acme matches\n"
