@@ -132,7 +132,7 @@ def read_file(file: Path) -> tuple[list[Mapping[str, Any]], list[Lines]]:
         raise CommandRefused(f"{file}:{line}: it is not YAML: {wrong.problem or wrong.context}") from None
     except (yaml.YAMLError, RecursionError):
         raise CommandRefused(f"{file} is not YAML") from None
-    lines = [{"": each.start_mark.line + 1} | dict(_lines_in(each)) for each in listed.value]
+    lines: list[Lines] = [{"": each.start_mark.line + 1} | dict(_lines_in(each)) for each in listed.value]
     entries = document["accounts"]
     if strange := next((at[""] for at, each in zip(lines, entries, strict=True) if not isinstance(each, dict)), 0):
         raise CommandRefused(f"{file}:{strange}: an account is a mapping, such as `account: acme`")

@@ -233,7 +233,7 @@ def _display(param: TyperOption | TyperArgument, ctx: Any) -> str:  # noqa: ANN4
     """What help says that one value is; nothing of an option that has none."""
     if isinstance(param, TyperOption) and param.is_flag:
         return ""
-    shown = _displayed(param, ctx).removeprefix("<").removesuffix(">")  # type: ignore[arg-type]  # of both
+    shown = _displayed(param, ctx).removeprefix("<").removesuffix(">")
     one = shown.removeprefix("list[").removesuffix("]")
     return f"<{_PLAIN.get(one, one)}>"
 

@@ -261,7 +261,7 @@ async def test_a_secret_is_shown_once_and_is_not_made_twice(portal: Portal) -> N
         (json.dumps({"type": "driver.renamed", "data": {"driver": "1"}}).encode(), "0.type: "),
         (json.dumps(changed("1", shoe_size="9")).encode(), "0.data.profile.shoe_size: there is no such field"),
         (json.dumps(changed("", **JANE)).encode(), "0.data.driver: is blank"),
-        (json.dumps(changed("1", first_name=[])).encode(), "0.data.profile.first name: is neither a text"),  # type: ignore[arg-type]
+        (json.dumps(changed("1", first_name=[])).encode(), "0.data.profile.first_name: is neither a text"),  # type: ignore[arg-type]
         (json.dumps(changed("1", first_name="")).encode(), "0.data.profile.first_name: is blank"),
     ],
 )

@@ -64,7 +64,7 @@ ACCOUNT: Json = {"account": "beta", "tier": "standard", "master_user": "jane"}
 @pytest.mark.parametrize("manager", ["a\0b", "a\x1b[31mb", "\u200b"])
 async def test_an_account_manager_is_named_as_everybody_is(stand: ApiStand, manager: str) -> None:
     answer = await stand.post("/accounts", {**ACCOUNT, "account_manager": manager})
-    assert (answer.status_code, answer.json()["detail"][:15]) == (400, "account manager")
+    assert (answer.status_code, answer.json()["detail"][:15]) == (400, "account_manager")
 
 
 async def test_an_account_manager_is_the_same_in_every_form_of_the_name(stand: ApiStand) -> None:

@@ -103,7 +103,7 @@ async def test_an_id_is_submitted_as_the_services_write_it(stand: ApiStand) -> N
         ({"body": [1]}, "body: must be a JSON object, or text"),
         ({"body": None}, "must have a body or a body_base64, and not both"),
         ({"body_base64": "YQ=="}, "must have a body or a body_base64, and not both"),
-        ({"body": None, "body_base64": "???"}, "body base64: "),
+        ({"body": None, "body_base64": "???"}, "body_base64: "),
         ({"body": {"a": float("nan")}}, "body: "),
     ],
     ids=range(18),
