@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from cryptography.fernet import Fernet
 from fastapi import Request, Response
@@ -37,6 +37,8 @@ MOST_KEPT: Final = 10_000
 _KEY = re.compile(r'"([ !#-\[\]-~]{16,255})"|([!#-\[\]-~]{16,255})')
 _SUCCESS = range(200, 300)
 _MOST_AGAIN = 4
+
+T = TypeVar("T")
 
 
 class KeyReused(Exception):
@@ -116,10 +118,22 @@ class HeldBack:
         return getattr(self.behind, name)
 
 
-Call = Callable[..., Awaitable[Any]]
-"""Does a piece of work in the one thread that uses a store."""
-
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Whose store holds back what a command stores: how that is called, and who is notified of what it has stored."""
+
+    store: HeldBack
+    call: Callable[..., Awaitable[Any]]
+    notify: Callable[[], None]
+
+    async def do(self, work: Callable[..., T], *args: object) -> T:
+        """Store by this piece of work: only now is there something of which to notify."""
+        done: T = await self.call(work, *args)
+        self.notify()
+        return done
 
 
 class _Commands:
@@ -130,8 +144,8 @@ class _Commands:
         own = HeldBack(installation.access.store)
         services = tuple(service.on(cast("Store", store)) for service, store in held)
         stores = {service.name: service.store for service in services}
-        self._own: tuple[Call, HeldBack] = (installation.access.call, own)
-        self._held: list[tuple[Call, HeldBack]] = [(service.call, store) for service, store in held]
+        self._own = _Holder(own, installation.access.call, lambda: None)
+        self._holders = [_Holder(store, service.call, service.notify) for service, store in held] + [self._own]
         self._clock = installation.clock
         self.installation = replace(
             installation,
@@ -143,15 +157,15 @@ class _Commands:
 
     async def flush(self) -> None:
         """Store what is held back, without an answer."""
-        for call, store in (*self._held, self._own):
-            if store.unit:
-                await call(store.flush)
+        for holder in self._holders:
+            if holder.store.unit:
+                await holder.do(holder.store.flush)
 
     async def store(self, key: IdempotencyKey, request: Request, response: Response) -> Response:
         """Store what is held back, with this answer; the one that counts. Raises `StoreConflict`."""
-        *before, (call, store) = [each for each in (*self._held, self._own) if each[1].unit] or [self._own]
-        for other, held in before:
-            await other(held.flush)
+        *before, last = [each for each in self._holders if each.store.unit] or [self._own]
+        for holder in before:
+            await holder.do(holder.store.flush)
         answer = CommandAnswer(
             key=key.key,
             caller=key.caller,
@@ -162,8 +176,8 @@ class _Commands:
             status=response.status_code,
             answer=key.cipher.encrypt(_to_text(response)).decode(),
         )
-        stored = await call(_store, store.behind, store.unit or Unit(), answer)
-        store.unit = None
+        stored = await last.do(_store, last.store.behind, last.store.unit or Unit(), answer)
+        last.store.unit = None
         return response if stored is answer else await answer_again(request, key, stored)
 
 

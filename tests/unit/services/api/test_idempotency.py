@@ -256,3 +256,28 @@ async def test_a_command_that_is_overtaken_is_done_again(stand: ApiStand, monkey
     answer = await command(stand, "/accounts/acme/reconciliation-time", {"by": "jane", "reconcile_at": "02:30"})
     assert (answer.status_code, answer.json()["sync"]) == (200, "on")
     assert facts(stand) == ["AccountAdded", "SyncTurnedOn", "ReconciliationTimeSet"]
+
+
+@pytest.mark.parametrize(("path", "body"), COMMANDS.values(), ids=COMMANDS)
+async def test_others_are_notified_when_it_is_stored(stand: ApiStand, path: str, body: Json) -> None:
+    stand.keep(letter())
+    stand.at_console("http://127.0.0.1:8100")
+    await stand.post("/accounts/acme/sync", ON)
+    stand.step()
+    waiter, seen = stand.services[0].waiter(), [ends(stand)]
+
+    async def look() -> None:
+        while await waiter.wait():
+            waiter.clear()
+            seen.append(ends(stand))
+
+    looking = asyncio.create_task(look())
+    assert (await command(stand, path, body)).is_success
+    await asyncio.sleep(0)
+    looking.cancel()
+    assert seen[-1] == ends(stand)
+
+
+def ends(stand: ApiStand) -> list[int]:
+    """How far each log has come."""
+    return [store.log.end() for store in stand.stores.values()]
