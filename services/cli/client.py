@@ -13,7 +13,6 @@ from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from select import select
@@ -200,14 +199,11 @@ class _LocalConnection(HTTPConnection):
 class Services:
     """The services, as a command asks them, at a URL or the path of a socket: each question has its own connection.
 
-    `explain` makes a refusal of what went wrong where nothing has answered yet; `context` is the one that names them.
+    `explain` makes a refusal of what went wrong where nothing has answered yet.
     """
 
-    def __init__(
-        self, address: str, explain: Callable[[Exception], CommandRefused], key: str = "", context: str = ""
-    ) -> None:
+    def __init__(self, address: str, explain: Callable[[Exception], CommandRefused], key: str = "") -> None:
         self._explain = explain
-        self._context = context
         self._has_answered = False
         self._headers = {"Connection": "close"}
         self._connect: Callable[[], HTTPConnection]
@@ -329,10 +325,8 @@ class Services:
             raise self._failed(failure) from None
         if _is_success(response):
             return json.loads(answer)
-        is_unproven = response.status == HTTPStatus.UNAUTHORIZED and self._context
-        login = f"; `driverlink login {quote(self._context)}` stores a key for this context" if is_unproven else ""
         try:
-            raise CommandRefused(f"{json.loads(answer)['detail']}{login}")
+            raise CommandRefused(str(json.loads(answer)["detail"]))
         except (ValueError, KeyError, TypeError):
             raise CommandRefused(f"the services answered {response.status}; see their log") from None
 
@@ -411,7 +405,7 @@ def _settings(data: Path | None) -> tuple[Path, str]:
     return settings.data, settings.api_url
 
 
-def services_at(url: str, key: str, context: str = "") -> Services:
+def services_at(url: str, key: str) -> Services:
     """The services whose API is at an address of HTTP, or a local socket's path, asked with this key, if there is one.
 
     Raises `CommandRefused`.
@@ -420,7 +414,7 @@ def services_at(url: str, key: str, context: str = "") -> Services:
         f"the API at {without_password(url)} does not answer: start it by `driverlink serve api` (or "
         f"`driverlink up` on a data folder), or set another {PREFIX}API_URL"
     )
-    return Services(url, lambda failure: _refused(failure, url, advice), key, context)
+    return Services(url, lambda failure: _refused(failure, url, advice), key)
 
 
 _PLACES = (f"{PREFIX}API_URL", f"{PREFIX}DATA", f"{PREFIX}DATABASE_URL")
@@ -435,12 +429,12 @@ def reached(data: Path | None) -> Services:
     `DRIVERLINK_API_KEY` goes before it, unless the context is named.
     """
     folder, url = _settings(data)
-    key = name = ""
+    key = ""
     if data is None and (named_context() or not any(map(os.environ.get, _PLACES))):
-        name, context = current_context()
+        _, context = current_context()
         folder, url, key = Path(context.data) if context.data else folder, context.api_url, context.key
     if data is None and url:
-        return services_at(url, (named_context() and key) or _api_key() or key, name)
+        return services_at(url, (named_context() and key) or _api_key() or key)
     if data is None and os.environ.get(f"{PREFIX}DATABASE_URL"):
         raise CommandRefused(
             f"{PREFIX}API_URL is not set: commands do not open the database of {PREFIX}DATABASE_URL, they reach the "
