@@ -10,11 +10,13 @@ import select
 import signal
 import socket
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from subprocess import TimeoutExpired
+from threading import Lock
 from typing import IO, Any, Final
 
 from services.cli.__main__ import main
@@ -56,6 +58,8 @@ class Loaded:
         os.close(answering)
         self.pid = self._answer()
         self.returncode: int | None = None
+        self._asking = Lock()
+        weakref.finalize(self, os.close, self._answers)
 
     def poll(self) -> int | None:
         """Its exit status once it has ended, or the negative number of the signal that ended it."""
@@ -76,8 +80,10 @@ class Loaded:
 
     def _ended(self, seconds: float | None) -> int | None:
         if self.returncode is None and select.select([self._answers], [], [], seconds)[0]:
-            self.returncode = os.waitstatus_to_exitcode(self._answer())
-            os.close(self._answers)
+            # Two threads may learn of its end at once, and its answer comes once.
+            with self._asking:
+                if self.returncode is None:
+                    self.returncode = os.waitstatus_to_exitcode(self._answer())
         return self.returncode
 
     def _answer(self) -> int:
