@@ -3,8 +3,8 @@
 import asyncio
 import random
 
-from adapters.kafka.producer import KafkaPublisher
-from adapters.store.postgres import PostgresStore
+from adapters.kafka.producer import Beginning, KafkaPublisher
+from adapters.store.postgres import InstallationTables, PostgresStore
 from domain.store import StoreFailed
 from services.runtime.consumer import BATCH
 from services.runtime.context import CHANGES
@@ -26,13 +26,16 @@ class UnrulyRelay:
     """Sends what intake's own relay sends too, at the same time, piece by piece, again and again.
 
     It waits for no turn, and goes back to any place that it had passed, as relays do that were ended, or were silent
-    for long: whatever is behind a place comes once more, old and new among each other.
+    for long: whatever is behind a place comes once more, old and new among each other. As they do, it begins the epoch
+    before it sends anything: what is in front of that does not count.
     """
 
     def __init__(self, settings: DistributedSettings, chance: random.Random) -> None:
         url, password = str(settings.database_url), settings.database_password.get_secret_value()
         self._store = PostgresStore(url, password, schema="intake", log_name=CHANGES, rows=SCHEMAS["intake"])
         self._access = to_kafka_access(settings)
+        epochs = InstallationTables(url, password, "installation")
+        self._beginning = Beginning(epochs=epochs, epoch=settings.epoch, is_new=True)
         self._chance = chance
         self._worker = Worker("unruly-relay")
         self._position = 0
@@ -41,7 +44,7 @@ class UnrulyRelay:
     async def run(self) -> None:
         """Work until cancelled, whatever is away meanwhile."""
         while True:
-            publisher = KafkaPublisher(self._access, service="intake")
+            publisher = KafkaPublisher(self._access, service="intake", beginning=self._beginning)
             try:
                 await self._relay(publisher)
             except StoreFailed:
