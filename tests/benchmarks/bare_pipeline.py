@@ -52,7 +52,10 @@ _CALLS = 32
 A client with many connections looks at all of them for each request, and a request costs the more the more wait.
 """
 
-_ONE = httpx.Limits(max_connections=1)
+_KEPT = 4.0
+"""Seconds for which an idle connection is kept: less than a target keeps it, which would close it under a request."""
+
+_ONE = httpx.Limits(max_connections=1, keepalive_expiry=_KEPT)
 
 _ROLES = ("intake", "decider", *Target)
 _WHY = "x" * 200
