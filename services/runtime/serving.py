@@ -137,7 +137,7 @@ class BoundedConnection(H11Protocol):
 
 @asynccontextmanager
 async def listening(app: ASGIApp, bound: socket.socket, *, slowest_head: float = SLOWEST_HEAD) -> AsyncIterator[None]:
-    """While this lasts, the application answers on this socket; heads have to come within so many seconds."""
+    """While this lasts, the application answers on this socket; heads have to come within this many seconds."""
     ending = asyncio.Event()
 
     async def ended_in_time(scope: Scope, receive: Receive, send: Send) -> None:
