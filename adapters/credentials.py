@@ -19,8 +19,8 @@ from urllib.parse import quote
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
-from domain.identity import PORTAL, Connectable, Target, WebhookSender
-from domain.ports import CredentialsUnreadable, RenewableTokens, WebhookSecrets
+from domain.identity import PORTAL, Connectable, PushSender, Target
+from domain.ports import CredentialsUnreadable, RenewableTokens, SigningSecrets
 from domain.store import Position, Row, Store, Unit
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -86,8 +86,8 @@ _Motive = Annotated[
 ]
 
 
-class StoredWebhookSecrets(_CredentialsForm):
-    """See `WebhookSecrets`."""
+class StoredSigningSecrets(_CredentialsForm):
+    """See `SigningSecrets`."""
 
     secret: _Text = Field(repr=False)
     since: float
@@ -101,8 +101,8 @@ class AccountCredentials(_CredentialsForm):
     portal: PortalCredentials | None = None
     driveri: DriveriCredentials | None = None
     motive: _Motive | None = None
-    portal_webhook: StoredWebhookSecrets | None = None
-    motive_webhook: StoredWebhookSecrets | None = None
+    portal_webhook: StoredSigningSecrets | None = None
+    motive_webhook: StoredSigningSecrets | None = None
 
 
 def with_stated(known: AccountCredentials, target: Connectable, values: Mapping[str, str]) -> AccountCredentials:
@@ -158,17 +158,17 @@ def with_tokens(
     )
 
 
-def webhook_of(known: AccountCredentials, sender: WebhookSender) -> WebhookSecrets | None:
+def signing_secrets_of(known: AccountCredentials, sender: PushSender) -> SigningSecrets | None:
     """By which secrets this sender signs."""
-    stored: StoredWebhookSecrets | None = getattr(known, f"{sender}_webhook")
-    return WebhookSecrets(**stored.model_dump()) if stored else None
+    stored: StoredSigningSecrets | None = getattr(known, f"{sender}_webhook")
+    return SigningSecrets(**stored.model_dump()) if stored else None
 
 
-def with_webhook(
-    known: AccountCredentials, sender: WebhookSender, secrets: WebhookSecrets | None
+def with_signing_secrets(
+    known: AccountCredentials, sender: PushSender, secrets: SigningSecrets | None
 ) -> AccountCredentials:
     """What an account has once this sender signs by other secrets, or by none."""
-    stored = StoredWebhookSecrets.model_validate(asdict(secrets)) if secrets else None
+    stored = StoredSigningSecrets.model_validate(asdict(secrets)) if secrets else None
     return known.model_copy(update={f"{sender}_webhook": stored})
 
 
@@ -242,14 +242,14 @@ class CredentialsFile:
         """See `CredentialsKeeper.connected`."""
         return connected_at(self.of(account))
 
-    def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
-        """See `CredentialsKeeper.webhook`."""
-        return webhook_of(self.of(account), sender)
+    def signing_secrets(self, account: str, sender: PushSender) -> SigningSecrets | None:
+        """See `CredentialsKeeper.signing_secrets`."""
+        return signing_secrets_of(self.of(account), sender)
 
-    def keep_webhook(self, account: str, sender: WebhookSender, secrets: WebhookSecrets | None) -> None:
-        """See `CredentialsKeeper.keep_webhook`."""
+    def keep_signing_secrets(self, account: str, sender: PushSender, secrets: SigningSecrets | None) -> None:
+        """See `CredentialsKeeper.keep_signing_secrets`."""
         with self._lock:
-            self._replace(account, with_webhook(self.of(account), sender, secrets))
+            self._replace(account, with_signing_secrets(self.of(account), sender, secrets))
 
     def forget(self, account: str) -> None:
         """See `CredentialsKeeper.forget`."""
@@ -413,13 +413,13 @@ class CredentialsTable:
         """See `CredentialsKeeper.connected`."""
         return connected_at(self._stored(account))
 
-    def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
-        """See `CredentialsKeeper.webhook`."""
-        return webhook_of(self._stored(account), sender)
+    def signing_secrets(self, account: str, sender: PushSender) -> SigningSecrets | None:
+        """See `CredentialsKeeper.signing_secrets`."""
+        return signing_secrets_of(self._stored(account), sender)
 
-    def keep_webhook(self, account: str, sender: WebhookSender, secrets: WebhookSecrets | None) -> None:
-        """See `CredentialsKeeper.keep_webhook`."""
-        self._change(account, lambda: with_webhook(self._stored(account), sender, secrets))
+    def keep_signing_secrets(self, account: str, sender: PushSender, secrets: SigningSecrets | None) -> None:
+        """See `CredentialsKeeper.keep_signing_secrets`."""
+        self._change(account, lambda: with_signing_secrets(self._stored(account), sender, secrets))
 
     def forget(self, account: str) -> None:
         """See `CredentialsKeeper.forget`."""

@@ -28,7 +28,7 @@ Connectable = Target | Literal["portal"]
 """What an account has credentials at: a target, or the Portal itself."""
 
 
-WebhookSender = Literal["portal", "motive"]
+PushSender = Literal["portal", "motive"]
 """Who pushes to us, signed by a secret of the account."""
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from domain.failures import Rejected, Unavailable
-from domain.identity import Connectable, Key, PortalDriverId, Target, WebhookSender
+from domain.identity import Connectable, Key, PortalDriverId, PushSender, Target
 from domain.matching import ObservedDriver, UnreadableRecords
 from domain.profile import Profile, StatedProfile
 
@@ -176,7 +176,7 @@ class CredentialsUnreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookSecrets:
+class SigningSecrets:
     """By which secrets a sender signs what it pushes for an account: the newest, and the former until a moment.
 
     Moments are in seconds since the epoch.
@@ -207,14 +207,14 @@ class CredentialsKeeper(Protocol):
         """Where an account has credentials, as they are stored now. Raises `CredentialsUnreadable`, `StoreFailed`."""
         ...
 
-    def webhook(self, account: str, sender: WebhookSender) -> WebhookSecrets | None:
+    def signing_secrets(self, account: str, sender: PushSender) -> SigningSecrets | None:
         """By which secrets this sender signs, as they are stored now; None if there are none.
 
         Raises `CredentialsUnreadable` and `StoreFailed`.
         """
         ...
 
-    def keep_webhook(self, account: str, sender: WebhookSender, secrets: WebhookSecrets | None) -> None:
+    def keep_signing_secrets(self, account: str, sender: PushSender, secrets: SigningSecrets | None) -> None:
         """Store by which secrets this sender signs from now on; None: by none. Raises `CredentialsUnreadable`."""
         ...
 

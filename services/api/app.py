@@ -29,10 +29,10 @@ from services.api import (
     journal,
     plans,
     problems,
+    push_secrets,
     reconciliations,
     sign_in,
     status,
-    webhooks,
 )
 from services.api.description import DescribedApp
 from services.api.installation import Installation, Limits
@@ -44,7 +44,7 @@ _RESOURCES = (
     health,
     accounts,
     account_history,
-    webhooks,
+    push_secrets,
     changes,
     drivers,
     driver_details,

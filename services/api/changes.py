@@ -19,9 +19,9 @@ from domain.identity import Key, PortalDriverId, Target
 from domain.portal import PushedChange
 from domain.profile import FIELDS, StatedProfile
 from services.api.drivers import flaws_of, stored_form
+from services.api.push_secrets import CountedRefusals, signed_push, verify_motive, verify_standard
 from services.api.routing import Installed, new_router
 from services.api.schema import FieldError, Malformed, RequestBody, ResponseBody, field_errors, malformed
-from services.api.webhooks import CountedRefusals, signed_push, verify_motive, verify_standard
 from services.intake.handlers import ChangesRefused
 from services.intake.pushing import Push
 

@@ -1,6 +1,6 @@
 """`/v1/journal`: what people did that no event says, each with who and why.
 
-Credentials and secrets of webhooks, API keys, dead letters, and identifiers that were approved.
+Credentials and push secrets, API keys, dead letters, and identifiers that were approved.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,9 +29,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _FACTS: Final[Mapping[str, str]] = {
     "connect_target": "{who} stored credentials for {subject}.",
     "disconnect_target": "{who} removed the credentials for {subject}.",
-    "create_secret": "{who} created the webhook secret of {subject}.",
-    "rotate_secret": "{who} replaced the webhook secret of {subject}.",
-    "revoke_secret": "{who} revoked the webhook secret of {subject}.",
+    "create_secret": "{who} created the push secret of {subject}.",
+    "rotate_secret": "{who} replaced the push secret of {subject}.",
+    "revoke_secret": "{who} revoked the push secret of {subject}.",
     "approve_rekeyings": "{who} approved other identifiers of drivers (set {subject}).",
     "discard_letter": "{who} discarded the dead letter {subject}.",
     "resubmit_letter": "{who} resubmitted the dead letter {subject}.",
@@ -123,7 +123,7 @@ def _to_entry(row: JournalRow) -> JournalEntry:
 
 @router.get("")
 async def show_journal(installation: Installed, account: str | None = None, after: str = "") -> Journal:
-    """Show what people did to credentials, webhook secrets, API keys and dead letters, the newest first."""
+    """Show what people did to credentials, push secrets, API keys and dead letters, the newest first."""
     readers, access, stores = installation.readers, installation.access, [*installation.readers.stores.values()]
 
     def behind(store: Store) -> Iterable[JournalEntry]:

@@ -22,10 +22,10 @@ from services.api import (
     idempotency,
     issues,
     planner,
+    push_secrets,
     reconciliations,
     sign_in,
     streaming,
-    webhooks,
 )
 from services.api.authentication import SignInFailed
 from services.api.description import PROBLEM_TYPE
@@ -101,14 +101,14 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     dead_letters.BadName: _kind(
         "invalid-letter", "This is not the name of a dead letter", 400, "Take names from `GET /v1/dead-letters`."
     ),
-    webhooks.SignatureRefused: _kind(
+    push_secrets.SignatureRefused: _kind(
         "not-signed",
         "The push is not signed as it has to be",
         401,
         "Check the clock and the secret; the answer is the same for an account that there is not.",
     ),
-    webhooks.WebhookRefused: _kind(
-        "webhook-secret", "The secret of a webhook cannot be made like this", 409, "`detail` says what to do."
+    push_secrets.PushSecretRefused: _kind(
+        "push-secret", "The push secret of a sender cannot be made like this", 409, "`detail` says what to do."
     ),
     PushIdReused: _kind(
         "push-id-reused", "Another body was accepted under this `webhook-id`", 409, "Give each push its own id."

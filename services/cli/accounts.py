@@ -32,7 +32,7 @@ from services.cli.client import (
 from services.cli.listing import LimitOption, Output, OutputOption, SortOption, WatchOption, field, print_list, watched
 from services.cli.plans import opt_in, print_applied
 from services.cli.printing import err, out, print_json, print_note, print_table
-from services.cli.webhooks import webhook
+from services.cli.push_secrets import push_secret
 
 
 def _secret_file(what: str) -> Any:  # noqa: ANN401 - typer's own
@@ -43,7 +43,7 @@ ConnectedTo = StrEnum("ConnectedTo", [(each.upper(), each) for each in CREDENTIA
 
 
 accounts = typer.Typer(no_args_is_help=True)
-accounts.add_typer(webhook, name="webhook", help="Make, replace and revoke the secrets of what is pushed to us.")
+accounts.add_typer(push_secret, name="push-secret", help="Make, replace and revoke the secrets of what others push.")
 sync = typer.Typer(no_args_is_help=True)
 
 

@@ -124,7 +124,7 @@ def revoke(
 @journal.command("list")
 @listing
 def list_journal(account: AccountOption = None, data: DataOption = None, *, form: Form) -> None:
-    """List the last 100 things that people did to keys, credentials, webhook secrets and dead letters, and why.
+    """List the last 100 things that people did to keys, credentials, push secrets and dead letters, and why.
 
     What they did to accounts otherwise is in `driverlink events`.
 

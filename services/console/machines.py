@@ -1,12 +1,12 @@
-"""What machines prove by who they are: the secrets of webhooks, and API keys. Each is shown once, when it is made."""
+"""What machines prove by who they are: the push secrets, and API keys. Each is shown once, when it is made."""
 
 from typing import get_args
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from domain.identity import WebhookSender
-from services.api import sign_in, webhooks
+from domain.identity import PushSender
+from services.api import push_secrets, sign_in
 from services.api.permissions import GrantedRole
 from services.api.routing import Called, Installed, KnownAccount
 from services.api.schema import Malformed, Reasoned
@@ -19,58 +19,58 @@ _ROLE = "role-"
 """How the names of the fields begin that tick a role."""
 
 
-@router.get("/accounts/{account}/webhooks")
-async def show_webhooks(request: Request, known: KnownAccount, installation: Installed) -> HTMLResponse:
+@router.get("/accounts/{account}/push-secrets")
+async def show_push_secrets(request: Request, known: KnownAccount, installation: Installed) -> HTMLResponse:
     """Who may push to an account, since when, and what was refused."""
-    return await _webhooks(request, known, installation)
+    return await _push_secrets(request, known, installation)
 
 
-@router.post("/accounts/{account}/webhooks/{sender}")
-async def create_webhook(
-    request: Request, sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
+@router.post("/accounts/{account}/push-secrets/{sender}")
+async def create_push_secret(
+    request: Request, sender: PushSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> HTMLResponse:
     """Create the secret of a sender, and show it."""
-    body = body_of(webhooks.CreateSecret, secret=form.get("secret"), note=form.get("note"))
-    made = await webhooks.create_secret(sender, body, known, installation, caller)
-    return await _webhooks(request, known, installation, made)
+    body = body_of(push_secrets.CreateSecret, secret=form.get("secret"), note=form.get("note"))
+    made = await push_secrets.create_secret(sender, body, known, installation, caller)
+    return await _push_secrets(request, known, installation, made)
 
 
-@router.post("/accounts/{account}/webhooks/{sender}/rotation")
-async def rotate_webhook(
-    request: Request, sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
+@router.post("/accounts/{account}/push-secrets/{sender}/rotation")
+async def rotate_push_secret(
+    request: Request, sender: PushSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> HTMLResponse:
     """Create another secret, and show it; the former stays good for a day, unless it is to end at once.
 
     A form that is sent a second time, as by loading its answer again, is refused: it would end the former secret.
     """
-    now = {each.sender: each for each in await webhooks.list_webhooks(known, installation)}[sender]
+    now = {each.sender: each for each in await push_secrets.list_push_secrets(known, installation)}[sender]
     if now.since and form.get("since") != now.since.isoformat():
-        raise webhooks.WebhookRefused(
+        raise push_secrets.PushSecretRefused(
             "the secret was replaced since this page was loaded, so nothing was done; look at the page again"
         )
     fields = {name: form.get(name) for name in ("secret", "note")}
-    body = body_of(webhooks.RotateSecret, at_once="at_once" in form, **fields)
-    made = await webhooks.rotate_secret(sender, body, known, installation, caller)
-    return await _webhooks(request, known, installation, made)
+    body = body_of(push_secrets.RotateSecret, at_once="at_once" in form, **fields)
+    made = await push_secrets.rotate_secret(sender, body, known, installation, caller)
+    return await _push_secrets(request, known, installation, made)
 
 
-@router.post("/accounts/{account}/webhooks/{sender}/revocation")
-async def revoke_webhook(
-    sender: WebhookSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
+@router.post("/accounts/{account}/push-secrets/{sender}/revocation")
+async def revoke_push_secret(
+    sender: PushSender, form: Form, known: KnownAccount, installation: Installed, caller: Called
 ) -> RedirectResponse:
     """Refuse from now on what a sender pushes."""
-    await webhooks.revoke_secret(sender, known, installation, caller, body_of(Reasoned, note=form.get("note")))
-    return see_other("accounts", known.account, "webhooks", done="revoked")
+    await push_secrets.revoke_secret(sender, known, installation, caller, body_of(Reasoned, note=form.get("note")))
+    return see_other("accounts", known.account, "push-secrets", done="revoked")
 
 
-async def _webhooks(
-    request: Request, known: KnownAccount, installation: Installed, made: webhooks.WebhookSecret | None = None
+async def _push_secrets(
+    request: Request, known: KnownAccount, installation: Installed, made: push_secrets.PushSecret | None = None
 ) -> HTMLResponse:
     return page(
         request,
-        "webhooks.html",
+        "push_secrets.html",
         account=known.account,
-        senders=await webhooks.list_webhooks(known, installation),
+        senders=await push_secrets.list_push_secrets(known, installation),
         made=made,
         origin=str(request.base_url).rstrip("/"),
     )

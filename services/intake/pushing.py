@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from domain.identity import AccountId, WebhookSender
+from domain.identity import AccountId, PushSender
 from domain.portal import PushedChange
 from domain.store import Store, Unit
 from services.intake.handlers import Intake, ReKeyingHeld, ReKeyings
@@ -32,7 +32,7 @@ class PushIdReused(Exception):
     """Another body was accepted under this id."""
 
 
-Refused = tuple[str, WebhookSender, str]
+Refused = tuple[str, PushSender, str]
 """A push that was refused: the account, empty if there is none, who sent it, and why."""
 
 

@@ -18,7 +18,7 @@ from time import perf_counter, time
 from standardwebhooks.webhooks import Webhook
 
 from domain.identity import Target
-from domain.ports import WebhookSecrets
+from domain.ports import SigningSecrets
 from services.api import V1
 from tests.benchmarks.bare_pipeline import bare_pipeline
 from tests.benchmarks.budgets import LATENCY
@@ -108,8 +108,8 @@ def pushing(servers: Servers, telling: Telling, folder: Path) -> Iterator[Load]:
     with standing_in(DRIVERS) as targets, deployed(servers, targets, folder) as running:
         for fleet in fleets:
             running.opt_in(fleet)
-            secrets = WebhookSecrets(secret=SECRET, since=0.0)
-            running.installation.credentials.keep_webhook(fleet.account, "portal", secrets)
+            secrets = SigningSecrets(secret=SECRET, since=0.0)
+            running.installation.credentials.keep_signing_secrets(fleet.account, "portal", secrets)
         running.until("in_sync", links, telling("linking", links))
         api = Serving(service=("api",), name="api", deployment=running.servings[0].deployment)
         with started([api]), closing(Pushing(running, api)) as pipeline:

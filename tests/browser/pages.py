@@ -32,7 +32,7 @@ PAGES = {
     "history-of-settings": "accounts/west/history",
     "accounts": "accounts",
     "settings": "accounts/acme",
-    "webhooks": "accounts/acme/webhooks",
+    "push-secrets": "accounts/acme/push-secrets",
     "keys": "keys",
     "dead-letters": f"dead-letters?{urlencode(UNKNOWN_TYPE)}",
     "dead-letter": "dead-letters/letter?name=decider/portal.driver-changes.v1/0/3",

@@ -101,8 +101,8 @@ async def tell_story(stage: Stage, targets: RunningSandboxes) -> None:
 
 async def _push(stage: Stage) -> None:
     """With its former secret, good for a day, the Portal pushes other RefIDs, which are held; one push is forged."""
-    former = (await stage.post("/accounts/acme/webhooks/portal", {}))["secret"]
-    await stage.post("/accounts/acme/webhooks/portal/rotation", {})
+    former = (await stage.post("/accounts/acme/push-secrets/portal", {}))["secret"]
+    await stage.post("/accounts/acme/push-secrets/portal/rotation", {})
     others = [
         {"type": "driver.changed", "data": {"driver": driver, "profile": {"ref_id": f"N{driver}"}}}
         for driver in ("2", "10", "11", "17", "18")

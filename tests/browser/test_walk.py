@@ -78,11 +78,11 @@ def test_events_come_by_themselves(window: Window, served: Served) -> None:
     expect(page.locator("ol.events > li")).to_have_count(before + 1, timeout=15_000)
 
 
-def test_a_secret_of_a_webhook_is_rotated_and_dead_letters_are_resubmitted_with_the_keyboard(
+def test_a_push_secret_is_rotated_and_dead_letters_are_resubmitted_with_the_keyboard(
     window: Window,
 ) -> None:
     page = window.open("accounts/acme")
-    _press(page, "Secrets of webhooks")
+    _press(page, "Push secrets")
     _press(page, "Rotate the secret of Portal")
     secret = page.locator(".copied").inner_text()
     assert secret.startswith("whsec_")

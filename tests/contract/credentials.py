@@ -15,7 +15,7 @@ from adapters.credentials import (
     PortalCredentials,
 )
 from domain.identity import Connectable, Target
-from domain.ports import CredentialsUnreadable, RenewableTokens, WebhookSecrets
+from domain.ports import CredentialsUnreadable, RenewableTokens, SigningSecrets
 
 Keeper = CredentialsFile | CredentialsTable
 Opening = Callable[[], Keeper]
@@ -169,36 +169,36 @@ class CredentialsContract:
         for shown in (known, known.driveri, known.motive, keeper, keeper.tokens("acme", Target.MOTIVE)):
             assert "hush" not in f"{shown!r} {shown!s}"
 
-    def test_the_secrets_of_a_webhook_are_kept_beside_what_else_the_account_has(
+    def test_the_secrets_of_a_sender_are_kept_beside_what_else_the_account_has(
         self, keeper: Keeper, opening: Opening
     ) -> None:
         opening().of("acme")
         before = keeper.of("acme")
-        secrets = WebhookSecrets(secret="hush-hook", since=1.0, former="hush-former", former_until=2.0)
-        keeper.keep_webhook("acme", "portal", secrets)
+        secrets = SigningSecrets(secret="hush-hook", since=1.0, former="hush-former", former_until=2.0)
+        keeper.keep_signing_secrets("acme", "portal", secrets)
         for reader in (keeper, opening()):
-            assert reader.webhook("acme", "portal") == secrets
-            assert reader.webhook("acme", "motive") is None
-            assert reader.webhook("other", "portal") is None
+            assert reader.signing_secrets("acme", "portal") == secrets
+            assert reader.signing_secrets("acme", "motive") is None
+            assert reader.signing_secrets("other", "portal") is None
             found = reader.of("acme")
             assert (found.driveri, found.motive) == (before.driveri, before.motive)
             assert "hush" not in repr((found, secrets))
         keeper.keep("acme", Target.MOTIVE, KEY)
-        assert opening().webhook("acme", "portal") == secrets
-        keeper.keep_webhook("acme", "portal", None)
-        assert opening().webhook("acme", "portal") is None
+        assert opening().signing_secrets("acme", "portal") == secrets
+        keeper.keep_signing_secrets("acme", "portal", None)
+        assert opening().signing_secrets("acme", "portal") is None
 
     def test_another_secret_is_known_to_everybody_at_once(self, keeper: Keeper, opening: Opening) -> None:
         """What is signed by it may come to any process."""
         reader = opening()
         for number in range(2):
-            secrets = WebhookSecrets(secret=f"hush-{number}", since=float(number))
-            keeper.keep_webhook("acme", "portal", secrets)
-            assert reader.webhook("acme", "portal") == secrets
+            secrets = SigningSecrets(secret=f"hush-{number}", since=float(number))
+            keeper.keep_signing_secrets("acme", "portal", secrets)
+            assert reader.signing_secrets("acme", "portal") == secrets
 
     def test_of_a_forgotten_account_nothing_is_kept(self, keeper: Keeper, opening: Opening) -> None:
         keeper.keep("bolt", Target.MOTIVE, KEY)
-        keeper.keep_webhook("acme", "portal", WebhookSecrets(secret="hush-hook", since=1.0))
+        keeper.keep_signing_secrets("acme", "portal", SigningSecrets(secret="hush-hook", since=1.0))
         keeper.forget("acme")
         keeper.forget("nowhere")
         for reader in (keeper, opening()):

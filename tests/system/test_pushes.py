@@ -97,8 +97,8 @@ async def until_named(targets: RunningSandboxes, last_name: str) -> None:
 
 async def drift(data: Path, version: int) -> None:
     async with acme(data) as (targets, up, client, stage):
-        secret = (await client.post(f"{V1}/accounts/acme/webhooks/motive", json={})).json()["secret"]
-        portal = (await client.post(f"{V1}/accounts/acme/webhooks/portal", json={})).json()["secret"]
+        secret = (await client.post(f"{V1}/accounts/acme/push-secrets/motive", json={})).json()["secret"]
+        portal = (await client.post(f"{V1}/accounts/acme/push-secrets/portal", json={})).json()["secret"]
         webhook = {
             "url": f"http://driverlink{V1}/accounts/acme/hints/motive",
             "secret": secret,
@@ -115,7 +115,7 @@ async def drift(data: Path, version: int) -> None:
         await until_named(targets, "Doe")
         found = await stage.get("/accounts/acme/explanation", driver="1")
         assert "hinted that user" in json.dumps(found)
-        status = (await client.get(f"{V1}/accounts/acme/webhooks")).json()
+        status = (await client.get(f"{V1}/accounts/acme/push-secrets")).json()
         assert [each["refused"] for each in status] == [[], []]
 
 
@@ -126,7 +126,7 @@ def test_drift_at_motive_is_mended_by_its_webhook_long_before_the_daily_run(tmp_
 
 async def portal_pushes(data: Path) -> None:
     async with acme(data) as (targets, up, client, stage):
-        secret = (await client.post(f"{V1}/accounts/acme/webhooks/portal", json={})).json()["secret"]
+        secret = (await client.post(f"{V1}/accounts/acme/push-secrets/portal", json={})).json()["secret"]
         seed = to_seed([])
         webhook = {"url": f"http://driverlink{V1}/accounts/acme/changes", "secret": secret, "socket": str(up.socket)}
         seed["accounts"][0]["webhook"] = webhook
@@ -153,7 +153,7 @@ PUSHES = 2
 
 async def kills(data: Path) -> None:
     async with acme(data) as (_, up, client, _stage):
-        secret = (await client.post(f"{V1}/accounts/acme/webhooks/portal", json={})).json()["secret"]
+        secret = (await client.post(f"{V1}/accounts/acme/push-secrets/portal", json={})).json()["secret"]
         for number in range(1, PUSHES + 1):
             change = pushed(str(number), email=f"{number}@fleet.test", driveri_driver_id=f"D{number}")
             _, writer = await asyncio.open_unix_connection(str(up.socket))

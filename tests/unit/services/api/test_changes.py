@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from domain.portal import PortalDriverEvent
-from services.api import webhooks
+from services.api import push_secrets
 from services.api.changes import MOST_CHANGES, to_changes
 from services.intake.pushing import KEPT
 from services.intake.read_models import KnownDriver, PushRow, RefusedPushRow, ReKeyingRow
@@ -64,7 +64,7 @@ def deleted(driver: str, **profile: str) -> Json:
 
 
 async def secret_of(stand: ApiStand, action: str = "", sender: str = "portal", **body: str | bool) -> Json:
-    path = f"/accounts/acme/webhooks/{sender}{action}"
+    path = f"/accounts/acme/push-secrets/{sender}{action}"
     answer = await stand.post(path, body)
     assert answer.status_code in (200, 201), answer.text
     found: Json = answer.json()
@@ -242,7 +242,7 @@ async def test_nothing_is_accepted_by_a_secret_that_was_revoked(portal: Portal) 
 
 
 async def test_a_secret_is_shown_once_and_is_not_made_twice(portal: Portal) -> None:
-    path = portal.path.replace("/changes", "/webhooks")
+    path = portal.path.replace("/changes", "/push-secrets")
     assert (await portal.stand.post(f"{path}/portal", {})).status_code == 409
     assert (await portal.stand.post(f"{path}/motive/rotation", {})).status_code == 409
     shown = await portal.stand.get(path)
@@ -316,7 +316,7 @@ async def test_a_driver_who_came_without_an_id_keeps_that_identity(portal: Porta
 
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(portal: Portal) -> None:
-    stated = {**portal.signed(BODY, "msg_a"), "content-length": str(webhooks.LARGEST_PUSH + 1)}
+    stated = {**portal.signed(BODY, "msg_a"), "content-length": str(push_secrets.LARGEST_PUSH + 1)}
     assert (await refusal_of(portal, BODY, stated))[0] == 413
 
     async def parts() -> AsyncIterator[bytes]:
@@ -331,7 +331,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(portal: Por
 
 
 async def test_a_body_that_dribbles_is_given_up(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "SLOWEST_PUSH", 0.05)
+    monkeypatch.setattr(push_secrets, "SLOWEST_PUSH", 0.05)
 
     async def dribbling() -> AsyncIterator[bytes]:
         yield b"["
@@ -346,6 +346,6 @@ def test_the_worked_example_of_the_documents_is_right() -> None:
     rows = dict(re.findall(r"^\| `?([a-z-]+)`? \| `([^`]+)` \|$", page, re.MULTILINE))
     now = datetime.fromtimestamp(int(rows["webhook-timestamp"]), UTC)
     body = rows["body"].encode()
-    assert webhooks.verify_standard(rows, body, (rows["secret"],), now) == rows["webhook-id"]
+    assert push_secrets.verify_standard(rows, body, (rows["secret"],), now) == rows["webhook-id"]
     assert Webhook(rows["secret"]).sign(rows["webhook-id"], now, rows["body"]) == rows["webhook-signature"]
     assert to_changes(body)[0].is_deleted

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from domain.identity import Target
-from services.api.webhooks import verify_motive
+from services.api.push_secrets import verify_motive
 from services.projector.read_models import Hint
 from tests.unit.services.api.api_stand import NOW, ApiStand, Json
 
@@ -22,7 +22,7 @@ V2: Json = {"action": "user_upserted", "trigger": "updated", "id": 18, "role": "
 @pytest.fixture
 async def stand(stand: ApiStand) -> ApiStand:
     await stand.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "jane"})
-    await stand.post("/accounts/acme/webhooks/motive", {"secret": SECRET})
+    await stand.post("/accounts/acme/push-secrets/motive", {"secret": SECRET})
     return stand
 
 

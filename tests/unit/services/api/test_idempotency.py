@@ -56,7 +56,7 @@ COMMANDS: Mapping[str, tuple[str, Json]] = {
         {"action": "create", "driver": "7", "profile": {"first_name": "Jane", "last_name": "Doe"}},
     ),
     "connect_target": ("/accounts/acme/credentials", {"target": "motive", "values": {"api_key": "secret"}}),
-    "create_secret": ("/accounts/acme/webhooks/portal", {}),
+    "create_secret": ("/accounts/acme/push-secrets/portal", {}),
     "discard_letter": ("/dead-letters/discard", {"name": name()}),
     "resubmit_letter": ("/dead-letters/resubmission", {"name": name()}),
     "create_key": ("/keys", {"name": "nightly", "roles": ["viewer"]}),

@@ -17,9 +17,9 @@ CREDENTIALS: Json = {"target": "motive", "values": {"api_key": "secret"}}
 DONE: list[tuple[str, Json, str]] = [
     ("/accounts/acme/credentials", CREDENTIALS, "stored credentials for Motive."),
     ("/accounts/acme/credentials/removed", {"target": "motive"}, "removed the credentials for Motive."),
-    ("/accounts/acme/webhooks/portal", {}, "created the webhook secret of portal."),
-    ("/accounts/acme/webhooks/portal/rotation", {}, "replaced the webhook secret of portal."),
-    ("/accounts/acme/webhooks/portal/revocation", {}, "revoked the webhook secret of portal."),
+    ("/accounts/acme/push-secrets/portal", {}, "created the push secret of portal."),
+    ("/accounts/acme/push-secrets/portal/rotation", {}, "replaced the push secret of portal."),
+    ("/accounts/acme/push-secrets/portal/revocation", {}, "revoked the push secret of portal."),
     ("/dead-letters/resubmission", {"name": name()}, f"resubmitted the dead letter {name()}."),
     ("/dead-letters/resubmissions", {"service": "decider"}, "resubmitted 1 dead letters."),
     ("/dead-letters/discard", {"name": name()}, f"discarded the dead letter {name()}."),

@@ -123,7 +123,7 @@ def test_a_moment_in_a_sentence_has_its_zone(monkeypatch: pytest.MonkeyPatch) ->
         (("rekeyings", "list", "acme"), "driver,before,after,since"),
         (("dead-letters", "list"), "since,name,type,account,waiting,reason"),
         (("keys", "list"), "key,name,roles,accounts,made_by,used,state,at,expires"),
-        (("accounts", "webhook", "show", "acme"), "sender,path,since,former_until,refused"),
+        (("accounts", "push-secret", "show", "acme"), "sender,path,since,former_until,refused"),
         (
             ("reconciliations", "acme"),
             "when,target,reconciliation,requested_by,read,in_sync,drifted,missing,unmanaged,conflict,held,other,at_odds",

@@ -44,7 +44,7 @@ PAGES = (
             "/approvals",
             "/drift",
             "/history",
-            "/webhooks",
+            "/push-secrets",
         )
     ),
 )
@@ -191,11 +191,11 @@ async def test_every_page_has_one_field_to_find_by(stand: ApiStand, browser: htt
 async def test_what_ends_something_is_asked_about_first(stand: ApiStand, browser: httpx.AsyncClient) -> None:
     await stand.set_some_aside()
     await browser.post("accounts/acme/credentials", data={"target": "motive", "value-api_key": "hush"})
-    await stand.post("/accounts/acme/webhooks/portal", {})
+    await stand.post("/accounts/acme/push-secrets/portal", {})
     await stand.post("/keys", {"name": "nightly", "roles": ["viewer"]})
     stand.keep(letter(1))
     shown = ""
-    for path in ("accounts/acme/sync", "accounts/acme", "accounts/acme/webhooks", "keys", "dead-letters"):
+    for path in ("accounts/acme/sync", "accounts/acme", "accounts/acme/push-secrets", "keys", "dead-letters"):
         shown += (await browser.get(path)).text
     asked = re.findall(r"<details class=\"danger\">.*?</details>", shown, re.DOTALL)
     ends = r'action="[^"]*(?:/sync|/removed|/revocation|/revoked|/dropped[^"]*)"'

@@ -11,7 +11,7 @@ from tests.unit.services.console.test_pages import browser, seen
 __all__ = ["browser"]
 pytestmark = pytest.mark.anyio
 
-WEBHOOKS = "accounts/acme/webhooks"
+PUSH_SECRETS = "accounts/acme/push-secrets"
 
 
 def shown_secret(page: httpx.Response) -> str:
@@ -29,12 +29,12 @@ def since(page: httpx.Response) -> str:
     return found[1]
 
 
-async def test_the_secret_of_a_webhook_is_shown_once(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+async def test_a_push_secret_is_shown_once(stand: ApiStand, browser: httpx.AsyncClient) -> None:
     await stand.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "jane"})
-    assert "none: every push is refused" in seen(await browser.get(WEBHOOKS))
-    secret = shown_secret(await browser.post(f"{WEBHOOKS}/portal"))
+    assert "none: every push is refused" in seen(await browser.get(PUSH_SECRETS))
+    secret = shown_secret(await browser.post(f"{PUSH_SECRETS}/portal"))
     assert secret.startswith("whsec_")
-    page = await browser.get(WEBHOOKS)
+    page = await browser.get(PUSH_SECRETS)
     assert secret not in page.text
     assert "one secret is good" in seen(page)
 
@@ -43,27 +43,27 @@ async def test_two_secrets_are_good_after_a_rotation_and_loading_its_answer_agai
     stand: ApiStand, browser: httpx.AsyncClient
 ) -> None:
     await stand.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "jane"})
-    first = shown_secret(await browser.post(f"{WEBHOOKS}/portal"))
-    form = {"since": since(await browser.get(WEBHOOKS))}
+    first = shown_secret(await browser.post(f"{PUSH_SECRETS}/portal"))
+    form = {"since": since(await browser.get(PUSH_SECRETS))}
     stand.now = stand.now.replace(hour=9)
-    second = shown_secret(await browser.post(f"{WEBHOOKS}/portal/rotation", data=form))
+    second = shown_secret(await browser.post(f"{PUSH_SECRETS}/portal/rotation", data=form))
     assert second != first
-    assert "two secrets are good" in seen(await browser.get(WEBHOOKS))
-    again = await browser.post(f"{WEBHOOKS}/portal/rotation", data=form)
+    assert "two secrets are good" in seen(await browser.get(PUSH_SECRETS))
+    again = await browser.post(f"{PUSH_SECRETS}/portal/rotation", data=form)
     assert again.status_code == 409
     assert "replaced since this page was loaded" in again.text
-    form = {"since": since(await browser.get(WEBHOOKS)), "at_once": "on"}
-    shown_secret(await browser.post(f"{WEBHOOKS}/portal/rotation", data=form))
-    assert "one secret is good" in seen(await browser.get(WEBHOOKS))
+    form = {"since": since(await browser.get(PUSH_SECRETS)), "at_once": "on"}
+    shown_secret(await browser.post(f"{PUSH_SECRETS}/portal/rotation", data=form))
+    assert "one secret is good" in seen(await browser.get(PUSH_SECRETS))
 
 
-async def test_a_revoked_webhook_has_no_secret(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+async def test_a_revoked_push_secret_is_gone(stand: ApiStand, browser: httpx.AsyncClient) -> None:
     await stand.post("/accounts", {"account": "acme", "tier": "pro", "master_user": "jane"})
-    assert shown_secret(await browser.post(f"{WEBHOOKS}/motive", data={"secret": "of-motive-itself"})) == (
+    assert shown_secret(await browser.post(f"{PUSH_SECRETS}/motive", data={"secret": "of-motive-itself"})) == (
         "of-motive-itself"
     )
-    assert (await browser.post(f"{WEBHOOKS}/motive/revocation")).status_code == 303
-    assert seen(await browser.get(WEBHOOKS)).count("no secret") == 2
+    assert (await browser.post(f"{PUSH_SECRETS}/motive/revocation")).status_code == 303
+    assert seen(await browser.get(PUSH_SECRETS)).count("no secret") == 2
 
 
 async def test_an_api_key_is_shown_once_works_and_is_revoked(stand: ApiStand, browser: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""`/accounts/{account}/webhooks`: the secrets by which others sign what they push, and how a signature is verified.
+"""`/accounts/{account}/push-secrets`: the secrets by which others sign what they push, and how a signature is verified.
 
 The Portal signs by the Standard Webhooks specification, Motive by the HMAC-SHA1 of the body. A push for an account that
 there is not is refused as one with a wrong signature is.
@@ -22,8 +22,8 @@ from fastapi import Depends, Request
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
-from domain.identity import AccountId, WebhookSender
-from domain.ports import WebhookSecrets
+from domain.identity import AccountId, PushSender
+from domain.ports import SigningSecrets
 from domain.store import JournalRow, StoreFailed
 from services.accounts.handlers import find_account
 from services.api.installation import Installation
@@ -96,7 +96,7 @@ def _is_one_of(stated: list[str], expected: list[bytes]) -> bool:
     return any(hmac.compare_digest(each.encode(), right) for each in stated for right in expected)
 
 
-_NO_ONES: Final[Mapping[WebhookSender, str]] = {
+_NO_ONES: Final[Mapping[PushSender, str]] = {
     "portal": _PREFIX + b64encode(token_bytes(32)).decode(),
     "motive": token_hex(20),
 }
@@ -145,7 +145,7 @@ class SignedPush:
 async def signed_push(
     request: Request,
     account: str,
-    sender: WebhookSender,
+    sender: PushSender,
     verify: Verify,
     refusals: Refusals,
     installation: Installation,
@@ -182,15 +182,15 @@ async def _body_of(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _secrets_of(installation: Installation, account: str, sender: WebhookSender) -> WebhookSecrets | None:
-    return await installation.accounts_service.call(installation.credentials.webhook, account, sender)
+async def _secrets_of(installation: Installation, account: str, sender: PushSender) -> SigningSecrets | None:
+    return await installation.accounts_service.call(installation.credentials.signing_secrets, account, sender)
 
 
-router = new_router("webhooks", prefix="/accounts/{account}/webhooks")
+router = new_router("push-secrets", prefix="/accounts/{account}/push-secrets")
 
 
-class WebhookRefused(Exception):
-    """The secret of a webhook cannot be made or changed like this; the message says what to do."""
+class PushSecretRefused(Exception):
+    """The push secret of a sender cannot be made or changed like this; the message says what to do."""
 
 
 class CreateSecret(Reasoned):
@@ -205,7 +205,7 @@ class RotateSecret(CreateSecret):
     at_once: bool = False
 
 
-class WebhookSecret(ResponseBody):
+class PushSecret(ResponseBody):
     """A secret, which is shown this one time; `former_until` is how long the one before is good too."""
 
     account: str
@@ -231,7 +231,7 @@ class RefusedPushes(ResponseBody):
     at: Moment
 
 
-class WebhookStatus(ResponseBody):
+class PushSecretStatus(ResponseBody):
     """A sender, since when its secret is good and until when the former one is, if there are any, and what was refused.
 
     `path` is where it pushes to.
@@ -245,14 +245,14 @@ class WebhookStatus(ResponseBody):
 
 
 @router.get("")
-async def list_webhooks(known: KnownAccount, installation: Installed) -> list[WebhookStatus]:
+async def list_push_secrets(known: KnownAccount, installation: Installed) -> list[PushSecretStatus]:
     """List who may push to an account, and what was refused."""
     refused = await installation.intake_service.call(installation.pushes.refused, known.account)
     found = []
     for sender in _PATHS:
         secrets = await _secrets_of(installation, known.account, sender)
         found.append(
-            WebhookStatus(
+            PushSecretStatus(
                 sender=sender,
                 path=_path(known.account, sender),
                 since=_moment(secrets.since) if secrets else None,
@@ -269,32 +269,33 @@ async def list_webhooks(known: KnownAccount, installation: Installed) -> list[We
 
 @router.post("/{sender}", status_code=201)
 async def create_secret(
-    sender: WebhookSender, body: CreateSecret, known: KnownAccount, installation: Installed, caller: Called
-) -> WebhookSecret:
+    sender: PushSender, body: CreateSecret, known: KnownAccount, installation: Installed, caller: Called
+) -> PushSecret:
     """Create the secret by which a sender signs what it pushes. It is shown once."""
     if await _secrets_of(installation, known.account, sender):
-        raise WebhookRefused(
-            f"{sender} has a secret for {known.account}: `driverlink accounts webhook rotate {known.account} {sender}` "
-            "makes another"
+        raise PushSecretRefused(
+            f"{sender} has a secret for {known.account}: "
+            f"`driverlink accounts push-secret rotate {known.account} {sender}` makes another"
         )
     now = installation.clock().timestamp()
-    secrets = WebhookSecrets(secret=_new(sender, body.secret), since=now)
+    secrets = SigningSecrets(secret=_new(sender, body.secret), since=now)
     row = noted(caller, installation.clock, "create_secret", sender, body.note, account=known.account)
     return await _keep(installation, known.account, sender, secrets, row)
 
 
 @router.post("/{sender}/rotation")
 async def rotate_secret(
-    sender: WebhookSender, body: RotateSecret, known: KnownAccount, installation: Installed, caller: Called
-) -> WebhookSecret:
+    sender: PushSender, body: RotateSecret, known: KnownAccount, installation: Installed, caller: Called
+) -> PushSecret:
     """Replace the secret of a sender; both are good for a day."""
     former = await _secrets_of(installation, known.account, sender)
     if former is None:
-        raise WebhookRefused(
-            f"{sender} has no secret for {known.account}: `driverlink accounts webhook create {known.account} {sender}`"
+        raise PushSecretRefused(
+            f"{sender} has no secret for {known.account}: "
+            f"`driverlink accounts push-secret create {known.account} {sender}`"
         )
     now = installation.clock().timestamp()
-    secrets = WebhookSecrets(
+    secrets = SigningSecrets(
         secret=_new(sender, body.secret),
         since=now,
         former="" if body.at_once else former.secret,
@@ -306,7 +307,7 @@ async def rotate_secret(
 
 @router.post("/{sender}/revocation")
 async def revoke_secret(
-    sender: WebhookSender,
+    sender: PushSender,
     known: KnownAccount,
     installation: Installed,
     caller: Called,
@@ -315,7 +316,7 @@ async def revoke_secret(
     """Revoke the secrets of a sender: what it pushes is refused from now on."""
     was_there = await _secrets_of(installation, known.account, sender) is not None
     if was_there:
-        keep = installation.credentials.keep_webhook
+        keep = installation.credentials.keep_signing_secrets
         await installation.accounts_service.call(keep, known.account, sender, None)
         note = body.note if body else ""
         row = noted(caller, installation.clock, "revoke_secret", sender, note, account=known.account)
@@ -324,11 +325,11 @@ async def revoke_secret(
 
 
 async def _keep(
-    installation: Installation, account: AccountId, sender: WebhookSender, secrets: WebhookSecrets, row: JournalRow
-) -> WebhookSecret:
-    await installation.accounts_service.call(installation.credentials.keep_webhook, account, sender, secrets)
+    installation: Installation, account: AccountId, sender: PushSender, secrets: SigningSecrets, row: JournalRow
+) -> PushSecret:
+    await installation.accounts_service.call(installation.credentials.keep_signing_secrets, account, sender, secrets)
     await note_for_account(installation, row)
-    return WebhookSecret(
+    return PushSecret(
         account=account,
         sender=sender,
         secret=secrets.secret,
@@ -337,22 +338,22 @@ async def _keep(
     )
 
 
-def _new(sender: WebhookSender, stated: str | None) -> str:
+def _new(sender: PushSender, stated: str | None) -> str:
     if sender == "portal":
         if stated is not None:
-            raise WebhookRefused("the Portal's secret is made here: enter it in the Portal")
+            raise PushSecretRefused("the Portal's secret is made here: enter it in the Portal")
         return _PREFIX + b64encode(token_bytes(32)).decode()
     return stated or token_hex(20)
 
 
-_PATHS: Final[Mapping[WebhookSender, str]] = {"portal": "changes", "motive": "hints/motive"}
+_PATHS: Final[Mapping[PushSender, str]] = {"portal": "changes", "motive": "hints/motive"}
 
 
-def _path(account: str, sender: WebhookSender) -> str:
-    return f"{router.prefix.removesuffix('/webhooks').replace('{account}', account)}/{_PATHS[sender]}"
+def _path(account: str, sender: PushSender) -> str:
+    return f"{router.prefix.removesuffix('/push-secrets').replace('{account}', account)}/{_PATHS[sender]}"
 
 
-def _former_until(secrets: WebhookSecrets, installation: Installation) -> datetime | None:
+def _former_until(secrets: SigningSecrets, installation: Installation) -> datetime | None:
     is_good = len(secrets.valid(installation.clock().timestamp())) > 1
     return _moment(secrets.former_until) if is_good else None
 

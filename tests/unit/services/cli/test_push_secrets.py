@@ -1,4 +1,4 @@
-"""Secrets of webhooks: shown once, kept with the credentials, replaced and revoked by command."""
+"""Push secrets: shown once, kept with the credentials, replaced and revoked by command."""
 
 from pathlib import Path
 
@@ -18,32 +18,32 @@ def keeper(driverlink: ServedFolder, monkeypatch: pytest.MonkeyPatch) -> Credent
 
 
 def test_a_secret_is_made_replaced_and_revoked(keeper: CredentialsFile) -> None:
-    created = run("accounts", "webhook", "create", "acme")
+    created = run("accounts", "push-secret", "create", "acme")
     first = created.stdout.splitlines()[0]
     assert first.startswith("whsec_")
     assert "/accounts/acme/changes" in created.output
-    again = run("accounts", "webhook", "create", "acme")
-    assert (again.exit_code, "webhook rotate acme portal" in str(again.exception)) == (1, True)
-    second = run("accounts", "webhook", "rotate", "acme").stdout.splitlines()[0]
-    stored = keeper.webhook("acme", "portal")
+    again = run("accounts", "push-secret", "create", "acme")
+    assert (again.exit_code, "push-secret rotate acme portal" in str(again.exception)) == (1, True)
+    second = run("accounts", "push-secret", "rotate", "acme").stdout.splitlines()[0]
+    stored = keeper.signing_secrets("acme", "portal")
     assert stored is not None
     assert (stored.secret, stored.former) == (second, first)
-    shown = run("accounts", "webhook", "show", "acme").output
+    shown = run("accounts", "push-secret", "show", "acme").output
     assert "portal" in shown
     assert first not in shown
     assert second not in shown
-    assert run("accounts", "webhook", "revoke", "acme").exit_code == 0
-    assert keeper.webhook("acme", "portal") is None
-    assert str(run("accounts", "webhook", "revoke", "acme").exception) == "portal has no secret for acme"
+    assert run("accounts", "push-secret", "revoke", "acme").exit_code == 0
+    assert keeper.signing_secrets("acme", "portal") is None
+    assert str(run("accounts", "push-secret", "revoke", "acme").exception) == "portal has no secret for acme"
 
 
 def test_the_secret_that_motive_shows_is_read_from_a_file(keeper: CredentialsFile, tmp_path: Path) -> None:
     path = tmp_path / "secret.txt"
     path.write_text("8cbd43f98ba1e33c28c9\n", "utf-8")
-    assert run("accounts", "webhook", "create", "acme", "motive", "--secret-file", str(path)).exit_code == 0
-    stored = keeper.webhook("acme", "motive")
+    assert run("accounts", "push-secret", "create", "acme", "motive", "--secret-file", str(path)).exit_code == 0
+    stored = keeper.signing_secrets("acme", "motive")
     assert stored is not None
     assert stored.secret == "8cbd43f98ba1e33c28c9"
     path.write_bytes(b"\xff")
-    result = run("accounts", "webhook", "rotate", "acme", "motive", "--secret-file", str(path))
+    result = run("accounts", "push-secret", "rotate", "acme", "motive", "--secret-file", str(path))
     assert str(result.exception) == f"{path} cannot be read as text"

@@ -1,4 +1,4 @@
-"""`driverlink accounts webhook`: the secrets by which the Portal and Motive sign what they push."""
+"""`driverlink accounts push-secret`: the secrets by which the Portal and Motive sign what they push."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -26,7 +26,7 @@ from services.cli.listing import (
 )
 from services.cli.printing import moment, out, print_json, print_note
 
-webhook = typer.Typer(no_args_is_help=True)
+push_secret = typer.Typer(no_args_is_help=True)
 
 
 class SenderName(StrEnum):
@@ -43,18 +43,18 @@ SecretFile = Annotated[
 ]
 
 
-@webhook.command()
+@push_secret.command()
 @listing
 def show(account: AccountArgument, data: DataOption = None, *, form: Form) -> None:
     """Show who may push to an account, where to, and what was refused. Secrets are not shown.
 
     Examples:
-        driverlink accounts webhook show acme
-        driverlink accounts webhook show acme --watch
+        driverlink accounts push-secret show acme
+        driverlink accounts push-secret show acme --watch
     """
 
     def show_once() -> None:
-        found = ask(data, lambda services: services.get(f"/accounts/{account}/webhooks"))
+        found = ask(data, lambda services: services.get(f"/accounts/{account}/push-secrets"))
         form.print(found, _COLUMNS)
 
     watched(show_once, is_on=form.watch)
@@ -71,7 +71,7 @@ _COLUMNS: Mapping[str, Callable[[Json], object]] = {
 }
 
 
-@webhook.command()
+@push_secret.command()
 def create(
     account: AccountArgument,
     sender: SenderArgument = SenderName.PORTAL,
@@ -84,16 +84,17 @@ def create(
     """Create the secret by which a sender signs what it pushes, and show it once.
 
     Examples:
-        driverlink accounts webhook create acme
-        driverlink accounts webhook create acme motive --secret-file motive-webhook.txt
+        driverlink accounts push-secret create acme
+        driverlink accounts push-secret create acme motive --secret-file motive-webhook.txt
     """
     body = {"secret": _stated(secret_file), "note": note}
     _print(
-        ask(data, lambda services: services.command(f"/accounts/{account}/webhooks/{sender}", body)), as_json=as_json
+        ask(data, lambda services: services.command(f"/accounts/{account}/push-secrets/{sender}", body)),
+        as_json=as_json,
     )
 
 
-@webhook.command()
+@push_secret.command()
 def rotate(
     account: AccountArgument,
     sender: SenderArgument = SenderName.PORTAL,
@@ -107,15 +108,15 @@ def rotate(
     """Replace the secret of a sender, and show the new one once. The former is good for 24 hours more.
 
     Examples:
-        driverlink accounts webhook rotate acme
-        driverlink accounts webhook rotate acme portal --at-once
+        driverlink accounts push-secret rotate acme
+        driverlink accounts push-secret rotate acme portal --at-once
     """
     body = {"secret": _stated(secret_file), "at_once": at_once, "note": note}
-    path = f"/accounts/{account}/webhooks/{sender}/rotation"
+    path = f"/accounts/{account}/push-secrets/{sender}/rotation"
     _print(ask(data, lambda services: services.command(path, body)), as_json=as_json)
 
 
-@webhook.command()
+@push_secret.command()
 def revoke(
     account: AccountArgument,
     sender: SenderArgument = SenderName.PORTAL,
@@ -125,10 +126,10 @@ def revoke(
     """Revoke the secrets of a sender: what it pushes is refused from now on.
 
     Examples:
-        driverlink accounts webhook revoke acme motive
+        driverlink accounts push-secret revoke acme motive
     """
     answer = ask(
-        data, lambda services: services.command(f"/accounts/{account}/webhooks/{sender}/revocation", {"note": note})
+        data, lambda services: services.command(f"/accounts/{account}/push-secrets/{sender}/revocation", {"note": note})
     )
     if not answer["revoked"]:
         raise CommandRefused(f"{sender} has no secret for {account}")
