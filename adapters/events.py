@@ -69,35 +69,44 @@ _ESCAPED = b"\\u005"
 
 
 class _Transcoder(JSONTranscoder):
-    """The library's form, read and written by msgspec where only the moment of the event is marked with a type.
+    """Plain JSON, written and read by msgspec: the moment of an event is text, as RFC 3339 has it.
 
-    Whatever else there is goes the library's way, which also says what is wrong with it.
+    The library marks each moment with a type, and so did we once. Whatever is in such a form, or odd, goes the
+    library's way, which also says what is wrong with it.
     """
 
     def encode(self, obj: Any) -> bytes:  # noqa: ANN401 - the library's signature
         """The bytes of an event's state."""
         if isinstance(obj, dict) and isinstance(moment := obj.get("at"), datetime):
+            obj = {**obj, "at": moment.isoformat()}
             with suppress(TypeError, ValueError, msgspec.MsgspecError):
-                return msgspec.json.encode({**obj, "at": {"_type_": DatetimeAsISO.name, "_data_": moment.isoformat()}})
+                return msgspec.json.encode(obj)
         return super().encode(obj)
 
     def decode(self, data: bytes) -> Any:  # noqa: ANN401 - the library's signature
         """The state of an event."""
-        if data.count(_MARK) == 1 and _ESCAPED not in data:
-            with suppress(ValueError, RecursionError, msgspec.MsgspecError):
-                state = msgspec.json.decode(data)
-                if type(state) is dict and (moment := _moment(state.get("at"))):
-                    return state | {"at": moment}
-        return super().decode(data)
+        with suppress(ValueError, RecursionError, msgspec.MsgspecError):
+            state = msgspec.json.decode(data)
+            if type(state) is dict and (moment := _moment(state.get("at"), data)):
+                return state | {"at": moment}
+        state = super().decode(data)
+        if type(state) is dict and isinstance(state.get("at"), str):
+            with suppress(ValueError):
+                state["at"] = datetime.fromisoformat(state["at"])
+        return state
 
 
-def _moment(marked: object) -> datetime | None:
-    if isinstance(marked, dict) and len(marked) == len(_MARKED) and marked.get("_type_") == DatetimeAsISO.name:
-        return datetime.fromisoformat(marked["_data_"]) if isinstance(marked.get("_data_"), str) else None
+def _moment(stated: object, data: bytes) -> datetime | None:
+    """The moment that is stated so; None where only the library can say what else of the data is marked."""
+    if isinstance(stated, str):
+        return datetime.fromisoformat(stated)
+    if data.count(_MARK) == 1 and _ESCAPED not in data and isinstance(stated, dict) and len(stated) == len(_MARKED):
+        text = stated.get("_data_") if stated.get("_type_") == DatetimeAsISO.name else None
+        return datetime.fromisoformat(text) if isinstance(text, str) else None
     return None
 
 
-class _Moment(msgspec.Struct):
+class _MarkedMoment(msgspec.Struct):
     text: str = msgspec.field(name="_data_")
 
 
@@ -105,9 +114,14 @@ class Envelope(msgspec.Struct):
     """What the stored bytes of an event say of it to those who do not read it."""
 
     account: str
-    at: _Moment
+    at: str | _MarkedMoment
     driver: str = ""
     target: str = ""
+
+    @property
+    def time(self) -> str:
+        """The moment of the event, as RFC 3339 has it."""
+        return self.at if isinstance(self.at, str) else self.at.text
 
 
 _ENVELOPES = msgspec.json.Decoder(Envelope)

@@ -113,7 +113,7 @@ def to_outgoing(record: Record, service: str, installation: str = "") -> Outgoin
         "ce_source": f"/driverlink/{service}",
         "ce_type": record.topic,
         "ce_subject": envelope.driver,
-        "ce_time": envelope.at.text,
+        "ce_time": envelope.time,
         _SEQUENCE: str(record.log_position),
         TARGET: record.target,
         INSTALLATION: installation,

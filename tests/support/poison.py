@@ -85,7 +85,7 @@ def _further(name: str, value: bytes) -> Spoiling:
 
 
 def _moment(text: str) -> Spoiling:
-    return _fields(at={"_type_": "datetime_iso", "_data_": text})
+    return _fields(at=text)
 
 
 def _version(version: str) -> Spoiling:

@@ -25,8 +25,8 @@ def with_body(**changes: object) -> bytes:
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
 
-def moment(text: str) -> dict[str, str]:
-    """A moment as it is stored."""
+def marked(text: str) -> dict[str, str]:
+    """A moment as it was stored once."""
     return {"_type_": "datetime_iso", "_data_": text}
 
 
@@ -103,15 +103,15 @@ POISON = {
     "missing field": (replace(GOOD, value=with_body(source=None)), "missing or of another type: source"),
     "another type of field": (replace(GOOD, value=with_body(profile="Jane")), "missing or of another type: profile"),
     "date out of range": (
-        replace(GOOD, value=with_body(at=moment("12026-01-05T08:00:00+00:00"))),
+        replace(GOOD, value=with_body(at="12026-01-05T08:00:00+00:00")),
         "PortalDriver.DriverCreated cannot be read",
     ),
     "date before the first": (
-        replace(GOOD, value=with_body(at=moment("0001-01-01T00:00:00+14:00"))),
+        replace(GOOD, value=with_body(at=marked("0001-01-01T00:00:00+14:00"))),
         "its moment has no offset, or is out of range",
     ),
     "date without offset": (
-        replace(GOOD, value=with_body(at=moment("2026-01-05T08:00:00"))),
+        replace(GOOD, value=with_body(at="2026-01-05T08:00:00")),
         "its moment has no offset, or is out of range",
     ),
     "no key": (replace(GOOD, key=None), "its key is not the event's account"),
