@@ -314,9 +314,10 @@ class Record:
     `position` is its place in the stream, `log_position` the one in the log of the service that wrote it; they are the
     same where the stream is that log. `id` is the event's originator and version with a slash between; it and `topic`
     are empty, and `log_position` is 0, where the record does not give them. `target` is the only one that it concerns;
-    empty where it may concern each of them. `headers` are what else came with it, and `key` is by what it was put into
-    its partition; None where there is none, as in a log that is read in place. `decode` gives the event, or None and
-    why it cannot be read.
+    empty where it may concern each of them. It `is_stale` where it was sent in another epoch than the one that is read,
+    in which the whole log is sent too. `headers` are what else came with it, and `key` is by what it was put into its
+    partition; None where there is none, as in a log that is read in place. `decode` gives the event, or None and why it
+    cannot be read.
     """
 
     position: int
@@ -326,6 +327,7 @@ class Record:
     body: bytes
     decode: Callable[[], tuple[Event | None, str]] = field(compare=False, repr=False)
     target: str = ""
+    is_stale: bool = False
     headers: tuple[tuple[str, bytes], ...] = ()
     key: bytes | None = None
 

@@ -68,13 +68,16 @@ JSON = "application/json"
 INSTALLATION = "ce_installation"
 """The header that says which installation wrote a record."""
 
+EPOCH = "ce_epoch"
+"""The header that says in which epoch a record was sent: the whole log is sent again in a later one."""
+
 TARGET = "ce_target"
 """The header that names the only target that a record concerns; absent where it may concern each of them."""
 
 _SEQUENCE = "ce_sequence"
 
 _NEEDED = ("ce_specversion", "ce_id", "ce_type", _SEQUENCE, "content-type")
-_ATTRIBUTES_OF_RECORDS = frozenset({"ce_id", "ce_type", _SEQUENCE, TARGET})
+_ATTRIBUTES_OF_RECORDS = frozenset({"ce_id", "ce_type", _SEQUENCE, EPOCH, TARGET})
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of the largest value that is decoded."""
@@ -99,7 +102,7 @@ class Outgoing:
     value: bytes
 
 
-def to_outgoing(record: Record, service: str, installation: str = "") -> Outgoing:
+def to_outgoing(record: Record, service: str, installation: str = "", epoch: str = "") -> Outgoing:
     """A record of this service's own log as it is sent, without reading the event.
 
     Raises `StreamsFailed` when this version does not know it.
@@ -117,14 +120,18 @@ def to_outgoing(record: Record, service: str, installation: str = "") -> Outgoin
         _SEQUENCE: str(record.log_position),
         TARGET: record.target,
         INSTALLATION: installation,
+        EPOCH: epoch,
         "content-type": JSON,
     }
     headers = tuple((name, value.encode()) for name, value in attributes.items() if value)
     return Outgoing(key=envelope.account.encode(), headers=headers, value=record.body)
 
 
-def to_record(mapper: Mapper[UUID], message: ConsumerRecord) -> Record:
-    """The record that a message stands for; nothing is raised, whatever it holds, not even when it is read."""
+def to_record(mapper: Mapper[UUID], message: ConsumerRecord, epoch: str = "") -> Record:
+    """The record that a message stands for; nothing is raised, whatever it holds, not even when it is read.
+
+    `epoch` is the one that is read; a record that does not say in which it was sent is of any.
+    """
     attributes = {name: _text(value) for name, value in message.headers if name in _ATTRIBUTES_OF_RECORDS}
     return Record(
         position=message.offset + 1,
@@ -134,6 +141,7 @@ def to_record(mapper: Mapper[UUID], message: ConsumerRecord) -> Record:
         body=message.value or b"",
         decode=partial(_decoded, mapper, message),
         target=attributes.get(TARGET, ""),
+        is_stale=bool(epoch) and (attributes.get(EPOCH) or epoch) != epoch,
         headers=tuple((name, value or b"") for name, value in message.headers),
         key=message.key,
     )

@@ -56,7 +56,8 @@ class KafkaPublisher:
         record cannot be sent by this version, and `StreamsMisconfigured` when we are not let in, or another
         installation writes to the topic.
         """
-        outgoing = [to_outgoing(record, self._service, self._namespace.installation) for record in records]
+        installation, epoch = self._namespace.installation, self._beginning.epoch if self._beginning else ""
+        outgoing = [to_outgoing(record, self._service, installation, epoch) for record in records]
         topic = self._namespace.to_name(topic)
         try:
             producer = await self._connected(topic)

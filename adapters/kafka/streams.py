@@ -145,6 +145,7 @@ class KafkaStream:
     def __init__(self, epoch: str, place: TopicPartition, source: Source, *, log: str = "") -> None:
         self.name = f"{epoch}/{log or place.topic}/{place.partition}"
         self.place = place
+        self._epoch = epoch
         self.buffer = PartitionBuffer()
         self.first_end: int | None = None
         self._source = source
@@ -163,7 +164,7 @@ class KafkaStream:
             messages = self.buffer.wait(after, limit, FETCH_TIMEOUT)
         if self.buffer.wants_more:
             self._source.go_on(self)
-        return [to_record(self._mapper, message) for message in messages]
+        return [to_record(self._mapper, message, self._epoch) for message in messages]
 
     def end(self) -> int:
         """The position of the last record, as last heard from Kafka; 0 when there is none."""

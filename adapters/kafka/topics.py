@@ -21,7 +21,15 @@ from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from adapters.kafka.cloud_events import INSTALLATION, JSON, SPECIFICATION, TARGET, ConsumerRecord, tolerate_header_names
+from adapters.kafka.cloud_events import (
+    EPOCH,
+    INSTALLATION,
+    JSON,
+    SPECIFICATION,
+    TARGET,
+    ConsumerRecord,
+    tolerate_header_names,
+)
 from adapters.kafka.connection import KafkaAccess, StreamsMisconfigured, administering, looking, meaning
 from domain.store import Event
 
@@ -240,6 +248,7 @@ _HEADERS = {
         "description": "The only target that it concerns; absent where it may concern each of them.",
     },
     INSTALLATION: {"type": "string", "description": "The id of the installation that wrote it."},
+    EPOCH: {"type": "string", "description": "In which epoch it was sent; in a later one every log is sent again."},
     "content-type": {"const": JSON},
 }
 

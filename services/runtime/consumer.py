@@ -321,12 +321,13 @@ class Consumer:
     def _fresh(self, batch: Sequence[Arrived]) -> tuple[list[Arrived], dict[str, int]]:
         """The records that are for us and above the watermark, and what the watermarks are behind them.
 
-        What cannot be read does not move a watermark: its place in the log may be anything.
+        One of another epoch counts for nothing: its place may be that of another event in our log. What cannot be read
+        does not move a watermark: its place in the log may be anything.
         """
         fresh, watermarks = list[Arrived](), dict[str, int]()
         for each in batch:
             part, at = position_of(each.stream), each.record.log_position
-            if 0 < at <= watermarks.get(part, self._watermarks[part]):
+            if each.record.is_stale or 0 < at <= watermarks.get(part, self._watermarks[part]):
                 continue
             is_wanted = self._subscription.wants(each.record)
             if is_wanted:

@@ -48,10 +48,10 @@ class StreamInMemory:
         """Append a record as it is, readable or not."""
         self._append(StoredEvent(originator_id=_NOBODY, originator_version=1, topic=topic, state=body))
 
-    def send(self, log_position: int, event: Event) -> None:
+    def send(self, log_position: int, event: Event, *, is_stale: bool = False) -> None:
         """Append a fact from this place of its service's log, as a relay does, whatever came before."""
         record = to_record(self._mapper, self.end() + self._gap, self._mapper.to_stored_event(event))
-        self._records.append(replace(record, log_position=log_position))
+        self._records.append(replace(record, log_position=log_position, is_stale=is_stale))
 
     def name_target(self, target: str) -> None:
         """Say that the last record concerns this target only."""

@@ -23,11 +23,11 @@ class FakeMessage:
 
 
 def message(
-    event: Event | None = None, *, offset: int = 6, log_position: int = 3, installation: str = ""
+    event: Event | None = None, *, offset: int = 6, log_position: int = 3, installation: str = "", epoch: str = ""
 ) -> FakeMessage:
     """The message of an event at this place of its service's log."""
     logged = to_record(MAPPER, log_position, MAPPER.to_stored_event(event or fact()))
-    outgoing = to_outgoing(logged, "intake", installation)
+    outgoing = to_outgoing(logged, "intake", installation, epoch)
     return FakeMessage(offset=offset, key=outgoing.key, value=outgoing.value, headers=outgoing.headers)
 
 

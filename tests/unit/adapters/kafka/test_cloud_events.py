@@ -193,6 +193,20 @@ def test_only_what_the_decider_says_of_one_target_names_it() -> None:
     assert named == [topic for topic, event in SAMPLES.items() if isinstance(event, DeciderEvent)]
 
 
+@pytest.mark.parametrize(
+    ("sent_in", "read", "is_stale"),
+    [("1", "1", False), ("1", "2", True), ("2", "1", True), ("", "2", False), ("1", "", False)],
+)
+def test_what_was_sent_in_another_epoch_is_stale(sent_in: str, read: str, is_stale: bool) -> None:  # noqa: FBT001
+    assert to_record(MAPPER, message(epoch=sent_in), read).is_stale is is_stale
+
+
+def test_an_epoch_that_cannot_be_read_is_left_to_the_dead_letters() -> None:
+    sent = message(epoch="2")
+    record = to_record(MAPPER, replace(sent, headers=with_header(sent, "ce_epoch", b"\xff")), "1")
+    assert (record.is_stale, record.reason) == (False, "the header 'ce_epoch' is not UTF-8")
+
+
 @pytest.mark.parametrize("value", [None, b"\xff"])
 def test_a_target_that_cannot_be_read_is_none(value: bytes | None) -> None:
     decision = message(SAMPLES["DriverLink.CreateDecided"])

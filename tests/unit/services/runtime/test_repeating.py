@@ -70,6 +70,18 @@ def test_another_epoch_brings_nothing_again(stand: FollowingStand) -> None:
     assert told(stand) == LOG[:3]
 
 
+def test_what_a_relay_of_another_epoch_sends_counts_for_nothing(stand: FollowingStand) -> None:
+    """A relay that outlived a restore has another log: its place 9 says nothing of ours."""
+    send(stand, 1)
+    stand.stream.send(2, fact("z", 1), is_stale=True)
+    stand.stream.send(9, fact("z", 2), is_stale=True)
+    stand.run()
+    assert (told(stand), stand.watermark, stand.follower.lag()) == (LOG[:1], 1, 0)
+    send(stand, 2, 3)
+    stand.run()
+    assert told(stand) == LOG[:3]
+
+
 def test_what_comes_again_is_not_even_read(stand: FollowingStand) -> None:
     send(stand, 1, 2)
     stand.run()
