@@ -1,6 +1,6 @@
 """`/accounts/{account}/drivers/{driver}`: one driver whole, as the Portal and each target show it, with its history."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +11,14 @@ from domain.matching import key_identifier
 from domain.portal import Change, DriverDeleted, PortalDriver, apply
 from domain.profile import FIELDS, SPECS, Profile, to_change
 from domain.store import Event, Store
+from services.api.as_of import AsOf, moment_of, rewound
 from services.api.driver_search import router
 from services.api.driver_states import DriverState
 from services.api.events import own_fields
 from services.api.explanation_text import Past, field_name, name_of
 from services.api.explanations import DriverHistory, Entry, load
-from services.api.naming import moment_named, unknown_driver
+from services.api.installation import Installation
+from services.api.naming import moment_named, unknown_driver, unknown_then
 from services.api.routing import Installed, KnownAccount
 from services.api.schema import Moment, ResponseBody
 from services.decider.read_models import DesiredRow, LinkRow, ObservedRow, desired_of
@@ -96,9 +98,12 @@ _ORDER = ("portal", "account", *map(str, Target))
 
 
 def describe(
-    history: DriverHistory, *, decider: Store, projectors: Mapping[Target, Store], down: list[str]
+    history: DriverHistory, *, decider: Store, projectors: Mapping[Target, Store], down: Sequence[str]
 ) -> DriverDetails:
-    """The driver of this history, whole; the Portal has stated it. Raises `StoreFailed`."""
+    """The driver of this history, whole; the Portal has stated it. Raises `StoreFailed`.
+
+    Without the projectors' stores there are no attempts.
+    """
     change = history.last_change
     assert change is not None  # noqa: S101 - the caller has looked
     rows = decider.select(DesiredRow, {"account": history.account, "driver": history.driver})
@@ -116,7 +121,7 @@ def describe(
         source=change.source,
         profile=tuple((field_name(field), change.profile.get(field, "")) for field in FIELDS),
         targets=tuple(
-            _on_target(state, desired, of_target.get(state.target), decider, projectors[Target(state.target)])
+            _on_target(state, desired, of_target.get(state.target), decider, projectors.get(Target(state.target)))
             for state in history.states(projectors, down)
         ),
         history=tuple(
@@ -126,7 +131,7 @@ def describe(
 
 
 def _on_target(
-    state: DriverState, desired: DesiredRow | None, link: LinkRow | None, decider: Store, projector: Store
+    state: DriverState, desired: DesiredRow | None, link: LinkRow | None, decider: Store, projector: Store | None
 ) -> DriverOnTarget:
     target, spec = Target(state.target), SPECS[Target(state.target)]
     key = link.key if link else ""
@@ -135,7 +140,7 @@ def _on_target(
     if link and key:
         place = {"account": link.account, "target": link.target, "identifier": key_identifier(target, Key(key))}
         observed = next(iter(decider.select(ObservedRow, place)), None)
-    if link:
+    if link and projector:
         deliveries = projector.select(DeliveryRow, {"account": link.account, "driver": link.driver})
         attempt = next((_to_attempt(row) for row in deliveries if row.due or row.started), None)
     stated = desired_of(desired, target) if desired and desired.is_wanted else None
@@ -231,7 +236,7 @@ def details(
     intake: Store,
     decider: Store,
     projectors: Mapping[Target, Store],
-    down: list[str],
+    down: Sequence[str] = (),
 ) -> DriverDetails | None:
     """The driver whole; None where the Portal never stated it. Raises `StoreFailed`."""
     history = load(account, driver, accounts=accounts, intake=intake, decider=decider)
@@ -242,14 +247,25 @@ def details(
 
 @router.get("/{driver:path}")
 async def show_driver(
-    driver: str, known: KnownAccount, installation: Installed, until: str | None = None
+    driver: str, known: KnownAccount, installation: Installed, until: str | None = None, as_of: AsOf = None
 ) -> DriverDetails:
-    """Show one driver whole, by the Portal's id: as it is now, with its history until a moment."""
-    readers, moment = installation.readers, moment_named(until)
+    """Show one driver whole, by the Portal's id: as it is now, with its history until a moment, or as of a moment."""
+    moment, at = moment_named(until), moment_of(installation, as_of)
+    named = PortalDriverId(clean(driver, LONGEST["driver"]))
+    if at:
+        found = await details_then(installation, known.account, named, at)
+    else:
+        found = await _details_now(installation, known.account, named)
+    entries = tuple(each for each in found.history if each.at <= (moment or each.at))
+    return found.model_copy(update={"history": entries})
+
+
+async def _details_now(installation: Installation, account: AccountId, driver: PortalDriverId) -> DriverDetails:
+    readers = installation.readers
     found = await readers.call(
         details,
-        known.account,
-        PortalDriverId(clean(driver, LONGEST["driver"])),
+        account,
+        driver,
         accounts=readers.accounts,
         intake=readers.intake,
         decider=readers.decider,
@@ -257,6 +273,17 @@ async def show_driver(
         down=await readers.call(installation.running.down),
     )
     if found is None:
-        raise await readers.call(unknown_driver, readers.intake, known.account, driver)
-    entries = tuple(each for each in found.history if each.at <= (moment or each.at))
-    return found.model_copy(update={"history": entries})
+        raise await readers.call(unknown_driver, readers.intake, account, driver)
+    return found
+
+
+async def details_then(
+    installation: Installation, account: AccountId, driver: PortalDriverId, at: datetime
+) -> DriverDetails:
+    """The driver whole as of a moment. Raises `UnknownDriver`, `StoreFailed`."""
+    readers = installation.readers
+    async with rewound(installation, account, at, driver) as past:
+        found = await readers.call(details, account, driver, accounts=past, intake=past, decider=past, projectors={})
+    if found is None:
+        raise await readers.call(unknown_then, readers.intake, account, driver, at)
+    return found

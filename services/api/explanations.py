@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import reduce
 
 from domain.account import DeletesJudged, ReconciliationRequested, RetryRequested
@@ -11,6 +12,7 @@ from domain.identity import AccountId, PortalDriverId, Target, account_stream, l
 from domain.portal import Change, DriverDeleted, PortalDriver, apply, replay
 from domain.store import Event, Store
 from services.accounts.handlers import accounts_of
+from services.api.as_of import AsOf, moment_of, rewound
 from services.api.backlog import waits_of_change, waits_of_link
 from services.api.driver_search import search
 from services.api.driver_states import DriverState, View, state_on
@@ -25,8 +27,8 @@ from services.api.explanation_text import (
     named,
     reasons,
 )
-from services.api.installation import Readers
-from services.api.naming import Candidate, find_drivers, find_stated, is_stated, unknown_driver
+from services.api.installation import Installation, Readers
+from services.api.naming import Candidate, find_drivers, find_stated, is_stated, unknown_driver, unknown_then
 from services.api.readiness import Readiness, readiness_of
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Moment, ResponseBody
@@ -191,15 +193,18 @@ class Explanation(ResponseBody):
     states: tuple[DriverState, ...] = ()
     timeline: tuple[Entry, ...] = ()
 
-    def lines(self) -> Iterator[str]:
-        """The explanation as plain text: first the state on each target, then the history."""
+    def lines(self, *, is_past: bool = False) -> Iterator[str]:
+        """The explanation as plain text: first the state on each target, then the history.
+
+        Of the past it is not said what to do.
+        """
         yield self.header
         if not self.is_known:
             return
         yield f"Portal: {self.portal}"
         for each in self.states:
             yield f"{named(each.target)}: {each.sentence}"
-            if each.advice:
+            if each.advice and not is_past:
                 yield f"  What to do: {each.advice}"
         yield ""
         for entry in self.timeline:
@@ -281,19 +286,22 @@ def _find_otherwise(readers: Readers, account: AccountId, text: str) -> list[Can
 
 @router.get("")
 async def explain_driver(
-    known: KnownAccount, installation: Installed, driver: str = ""
+    known: KnownAccount, installation: Installed, driver: str = "", as_of: AsOf = None
 ) -> ExplainedDriver | Candidates:
-    """Explain how a driver stands on each target, and how it came about."""
-    readers = installation.readers
+    """Explain how a driver stands, or stood, on each target, and how it came about."""
+    readers, at = installation.readers, moment_of(installation, as_of)
     found = await readers.call(find_drivers, readers.decider, known.account, driver)
     found = found or await readers.call(find_stated, readers.intake, known.account, driver)
     found = found or await readers.call(_find_otherwise, readers, known.account, driver)
     if len(found) > 1:
         return Candidates(candidates=found)
+    portal_driver = PortalDriverId(found[0].driver if found else driver)
+    if at:
+        return await _explain_past(installation, known.account, portal_driver, at)
     explanation = await readers.call(
         explain,
         known.account,
-        PortalDriverId(found[0].driver if found else driver),
+        portal_driver,
         accounts=readers.accounts,
         intake=readers.intake,
         decider=readers.decider,
@@ -303,3 +311,16 @@ async def explain_driver(
     if not explanation.is_known:
         raise await readers.call(unknown_driver, readers.intake, known.account, driver)
     return ExplainedDriver(explanation=explanation, lines=list(explanation.lines()))
+
+
+async def _explain_past(
+    installation: Installation, account: AccountId, driver: PortalDriverId, at: datetime
+) -> ExplainedDriver:
+    """The explanation as of a moment. Raises `UnknownDriver`, `StoreFailed`."""
+    readers = installation.readers
+    async with rewound(installation, account, at, driver) as past:
+        explanation = await readers.call(explain, account, driver, accounts=past, intake=past, decider=past)
+    if not explanation.is_known:
+        raise await readers.call(unknown_then, readers.intake, account, driver, at)
+    lines = [f"As of {moment(at)}:", *explanation.lines(is_past=True)]
+    return ExplainedDriver(explanation=explanation, lines=lines)

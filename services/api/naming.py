@@ -10,7 +10,7 @@ from domain.cleaning import LONGEST, clean, folded
 from domain.identity import PORTAL, Connectable, PortalDriverId, Target
 from domain.store import Store, pages
 from services.accounts.handlers import did_you_mean
-from services.api.explanation_text import name_of
+from services.api.explanation_text import moment, name_of
 from services.api.installation import Readers
 from services.api.schema import Malformed, ResponseBody
 from services.decider.read_models import DesiredRow
@@ -84,6 +84,13 @@ def unknown_driver(intake: Store, account: str | None, driver: str) -> UnknownDr
     return UnknownDriver(f"the Portal never stated a driver {driver} in account {account}{alike}")
 
 
+def unknown_then(intake: Store, account: str, driver: str, at: datetime) -> UnknownDriver:
+    """That the Portal had not stated this driver at a moment, or never did. Raises `StoreFailed`."""
+    if not is_stated(intake, driver, account):
+        return unknown_driver(intake, account, driver)
+    return UnknownDriver(f"the Portal had not stated driver {driver} in account {account} by {moment(at)}")
+
+
 def _find(store: Store, kind: type[DesiredRow] | type[KnownDriver], account: str, typed: str) -> list[Candidate]:
     exact = store.select(kind, {"account": account, "driver": typed})
     if exact:
@@ -150,7 +157,7 @@ def moment_named(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        named = datetime.fromisoformat(text)
     except ValueError:
         raise Malformed(f"{text!r} is not a date or time; write 2026-05-31 or 2026-05-31T08:30+00:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return named if named.tzinfo else named.replace(tzinfo=UTC)

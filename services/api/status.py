@@ -16,12 +16,13 @@ from domain.reconciliation import next_reconciliation
 from domain.store import FILLED, Store, Where
 from services.accounts.handlers import KNOWN, AccountRow, account_of, accounts_of, to_account
 from services.api.accounts import visible_accounts
+from services.api.as_of import AsOf, moment_of, rewound
 from services.api.backlog import LeftToDo, left_to_do, waiting
 from services.api.installation import Installation
 from services.api.naming import NamedTarget
 from services.api.readiness import Readiness, readiness_of_all
 from services.api.routing import Called, Installed, KnownAccount, new_router
-from services.api.schema import Moment, ResponseBody
+from services.api.schema import Malformed, Moment, ResponseBody
 from services.decider.read_models import (
     DesiredRow,
     LinkRow,
@@ -318,9 +319,19 @@ async def show_status(
     installation: Installed,
     account: str | None = None,
     after: Annotated[str, Query(description="The account behind which to go on.")] = "",
+    as_of: AsOf = None,
 ) -> list[AccountStatus]:
-    """Show how an account stands with its targets, or every account: the next 500, in the order of ids."""
+    """Show how an account stands with its targets, or every account: the next 500, in the order of ids.
+
+    As of a moment only one account can be shown, without what waited between the services then.
+    """
     readers = installation.readers
+    if at := moment_of(installation, as_of):
+        if account is None:
+            raise Malformed("name an account: its whole log is read to know how it stood then")
+        known = await readers.call(account_of, readers.accounts, account)
+        async with rewound(installation, known.account, at) as past:
+            return await readers.call(status, past, [known.account])
     accounts: Sequence[str]
     if account is not None:
         accounts = [(await readers.call(account_of, readers.accounts, account)).account]

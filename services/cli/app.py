@@ -28,7 +28,10 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "apply": ("plans", "Apply a plan exactly as shown, or refuse."),
         "reconcile": ("reconciliations", "Reconcile the targets with the Portal now."),
         "reconciliations": ("reconciliations", "List past reconciliations and what they found."),
-        "drivers": ("drivers", "List drivers, import the Portal's export, or change one driver as the Portal would."),
+        "drivers": (
+            "drivers",
+            "List and show drivers, import the Portal's export, or change one driver as the Portal would.",
+        ),
     },
     "Setup": {
         "accounts": ("accounts", "Add accounts, connect them to their targets, and configure them."),

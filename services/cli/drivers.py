@@ -24,12 +24,14 @@ from services.cli.client import (
     account_id,
     ask,
 )
+from services.cli.driver_details import show
 from services.cli.driver_search import list_drivers
 from services.cli.printing import out, print_json, print_note, print_table, progress_bar
 from services.wiring.exports import ExportRow, RefusedRow, read_export
 
 drivers = typer.Typer(no_args_is_help=True)
 drivers.command("list")(list_drivers)
+drivers.command()(show)
 
 ExportLine = ExportRow | RefusedRow
 

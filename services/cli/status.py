@@ -1,6 +1,5 @@
 """`driverlink status`, `events` and `explain`."""
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +39,7 @@ from services.cli.listing import (
     time_of,
     watched,
 )
+from services.cli.moments import AsOfOption, moment_of
 from services.cli.printing import moment, out, print_json, print_json_pages, print_note, print_table
 
 _PAGE = 500
@@ -78,35 +78,34 @@ def status(
     watch: WatchOption = False,
     utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
     exit_code: ExitCodeOption = False,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the state of accounts and their targets.
 
     The account with the worst comes first. A line for each target of an account: how many drivers are in sync, how many
     are on their way, and what waits for a person. With `-o wide` it has every figure, and when the targets were
-    compared with the Portal. Name an account and a --state to list its drivers.
+    compared with the Portal. Name an account and a --state to list its drivers, or a time to see how it stood then.
 
     Examples:
         driverlink status
         driverlink status acme --watch
         driverlink status acme --state parked --target motive
+        driverlink status acme --as-of 2026-05-31T08:30
         driverlink status --exit-code -o csv
     """
     form = Output.JSON if as_json else output
-    if target is not None and state is None:
-        raise typer.BadParameter("--target needs --state")
+    _check(account, state, target, as_of)
     if state is not None:
-        if account is None:
-            raise typer.BadParameter("--state needs an account")
-        _list_state(account, state, target, data, form)
+        _list_state(str(account), state, target, data, form)
         return
-    is_bad = False
+    is_bad, then = False, moment_of(as_of)
 
     def show() -> None:
         nonlocal is_bad
         # The worst come first: who wants but the first lines need not wait for the others.
         first = None if account or sort or exit_code or form is not Output.TABLE else limit or _MOST_ROWS
-        found, total, notes = ask(data, lambda services: _fetch_status(services, account, first))
+        found, total, notes = ask(data, lambda services: _fetch_status(services, account, first, then))
         is_bad = any(_trouble(row)[0] for row in _target_rows(found)) or any("not running" in note for note in notes)
         _print_status(found, notes, form, sort=sort, limit=limit, is_one=account is not None)
         if len(found) < total:
@@ -115,6 +114,16 @@ def status(
     watched(show, is_on=watch)
     if exit_code and is_bad:
         raise typer.Exit(FOUND)
+
+
+def _check(account: str | None, state: State | None, target: Target | None, as_of: str | None) -> None:
+    """Raise `typer.BadParameter` where options do not go together."""
+    if target is not None and state is None:
+        raise typer.BadParameter("--target needs --state")
+    if account is None and (state is not None or as_of is not None):
+        raise typer.BadParameter(f"{'--state' if state is not None else '--as-of'} needs an account")
+    if state is not None and as_of is not None:
+        raise typer.BadParameter("--as-of shows how many drivers were in each state: leave --state out")
 
 
 _MOST_ROWS = 50
@@ -195,7 +204,7 @@ def _print_status(
 
 def _print_more(found: Sequence[Json], rows: Sequence[Json], *, is_one: bool) -> None:
     """What the lines of the table do not say."""
-    if not found:
+    if not found and not is_one:
         print_note("nothing to show yet: accounts appear here once one was added and the services run")
     for row in rows:
         if trouble := row["outage"] or row["failure"]:
@@ -213,11 +222,16 @@ def _is_shown(portal: Json | None, *, is_one: bool) -> bool:
     return bool(portal and (is_one or portal["failure"]))
 
 
-def _fetch_status(services: Services, account: str | None, first: int | None) -> tuple[list[Json], int, list[str]]:
+def _fetch_status(
+    services: Services, account: str | None, first: int | None, then: str | None
+) -> tuple[list[Json], int, list[str]]:
     """The state of the accounts, of all or of the first ones; how many there are; and what to know besides.
 
-    That is a line for dead letters and for each service that does not run.
+    That is a line for dead letters and for each service that does not run; of the past, there is nothing besides.
     """
+    if then:
+        past = services.get("/status", account=account, as_of=then)
+        return past, len(past), [] if past else [f"account {account} was not there yet"]
     if first is None or first > MOST_AT_ONCE:
         pages = [services.get("/status", account=account)] if account else account_pages(services, "/status")
         found = [each for page in pages for each in page]
@@ -343,7 +357,7 @@ def events(
         "target": target,
         "type": event_type,
         "log": log,
-        "since": _start_of(since),
+        "since": moment_of(since),
         "until": until,
         "limit": _PAGE,
     }
@@ -365,23 +379,6 @@ def _print_event(event: Json) -> None:
     why = " ".join(str(rationale[name]) for name in ("situation", "trigger", "ref") if rationale.get(name))
     line = f"{moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}"
     out.print(line.rstrip(), markup=False)
-
-
-_WRITTEN = "write 15m, 1h or 2d for how long ago, else 2026-05-31 or 2026-05-31T08:30+00:00"
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _start_of(since: str | None) -> str | None:
-    """A moment: `1h` is an hour ago. Raises `CommandRefused`."""
-    if since is None:
-        return None
-    if spoken := re.fullmatch(r"([0-9]{1,6})([smhd])", since):
-        return (datetime.now(UTC) - timedelta(**{_UNITS[spoken[2]]: int(spoken[1])})).isoformat()
-    try:
-        datetime.fromisoformat(since)
-    except ValueError:
-        raise CommandRefused(f"{since!r} is not a date or time; {_WRITTEN}") from None
-    return since
 
 
 _LOOKED_BACK = (timedelta(hours=1), timedelta(days=1), timedelta(days=30))
@@ -432,6 +429,7 @@ def explain(
     ],
     data: DataOption = None,
     *,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Explain one driver: its state on each target, what was done, and why.
@@ -443,8 +441,10 @@ def explain(
         driverlink explain acme 200006
         driverlink explain acme "jane doe"
         driverlink explain acme DRV-7001 --json
+        driverlink explain acme 200006 --as-of 2d
     """
-    answer = ask(data, lambda services: services.get(f"/accounts/{account}/explanation", driver=driver))
+    then = moment_of(as_of)
+    answer = ask(data, lambda services: services.get(f"/accounts/{account}/explanation", driver=driver, as_of=then))
     if as_json:
         print_json(answer.get("explanation", answer))
     elif "candidates" in answer:

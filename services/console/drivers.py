@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.identity import Target
 from services.api import driver_details, driver_search, reconciliations, status
+from services.api.as_of import AsOf
 from services.api.issues import RequestRetry, retry_parked
 from services.api.routing import Called, Installed, KnownAccount
 from services.api.schema import to_json
@@ -68,9 +69,10 @@ async def show_driver_page(
     installation: Installed,
     view: str = "timeline",
     where: Annotated[str, Query(description="Only what happened there.")] = "",
+    as_of: AsOf = None,
 ) -> HTMLResponse:
-    """One driver, whole."""
-    found = await driver_details.show_driver(driver, known, installation)
+    """One driver, whole, now or as of a moment."""
+    found = await driver_details.show_driver(driver, known, installation, as_of=as_of or None)
     history = [entry for entry in found.history if where in ("", entry.where)]
     return page(
         request,
@@ -84,6 +86,7 @@ async def show_driver_page(
         where=where,
         places=["portal", "account", *map(str, Target)],
         is_on=known.is_on,
+        as_of=as_of or "",
         situations={each.target: _situation(found, each.target) for each in found.targets},
     )
 
