@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime
+from heapq import merge
 from itertools import chain, islice
 from typing import Annotated, Final
 from uuid import UUID
@@ -50,6 +51,7 @@ Logs = Mapping[str, Store]
 Marks = Mapping[str, int]
 """How far each log is looked at: the position of the last record that counts."""
 
+_CAUSES: Final = (ACCOUNTS, CHANGES, DECISIONS, *map(outcomes_of, Target))
 _PAGE = 500
 _AHEAD = 20
 """Records among which one that can be read is looked for."""
@@ -136,6 +138,19 @@ def _in_order(store: Store, streams: Iterable[UUID], mark: int) -> Iterator[Even
         yield sorted(events, key=_position)
 
 
+def timeline(logs: Logs, account: AccountId, driver: PortalDriverId) -> Iterator[tuple[str, tuple[int, Event]]]:
+    """Every event that concerns a driver, with its log and position, in the order of time. Raises `StoreFailed`.
+
+    Of the same moment what people and the Portal stated comes first, then what was decided, and what became of it.
+    """
+    streams = streams_of(logs, account, driver)
+    of_logs = (
+        [(name, placed) for page in _in_order(store, streams[name], store.log.end()) for placed in page]
+        for name, store in sorted(logs.items(), key=lambda log: _CAUSES.index(log[0]))
+    )
+    return merge(*of_logs, key=lambda each: each[1][1].at)
+
+
 def _position(placed: tuple[int, Event]) -> int:
     return placed[0]
 
@@ -217,22 +232,40 @@ def moment_of(installation: Installation, text: str | None) -> datetime | None:
 
 
 @asynccontextmanager
+async def opened_scratch(installation: Installation) -> AsyncIterator[Store]:
+    """An empty store, to be filled and read by `readers.call`. Raises `StoreFailed`."""
+    readers, closing = installation.readers, ExitStack()
+    try:
+        # Opened, read and closed in the one thread that reads, so that nothing is closed which is being read.
+        yield await readers.call(closing.enter_context, installation.open_dry_run())
+    finally:
+        await readers.call(closing.close)
+
+
+async def rewind_to(
+    installation: Installation,
+    scratch: Store,
+    account: AccountId,
+    moment: datetime,
+    driver: PortalDriverId | None = None,
+) -> None:
+    """Fill an empty store as of this moment, in pieces that let others ask in between. Raises `StoreFailed`."""
+    readers = installation.readers
+    logs = logs_of(readers)
+    marks = await readers.call(marks_at, logs, moment)
+    pieces = rewind(scratch, logs, account, marks, driver)
+    while await readers.call(next, pieces, None) is not None:
+        pass
+
+
+@asynccontextmanager
 async def rewound(
     installation: Installation, account: AccountId, moment: datetime, driver: PortalDriverId | None = None
 ) -> AsyncIterator[Store]:
-    """A store of an account as of this moment, or of what concerns one driver, to be read by `readers.call`.
+    """A store of an account as of this moment, or of what concerns one driver.
 
     It stands for the stores of the accounts, of intake and of the decider. Raises `StoreFailed`.
     """
-    readers, closing = installation.readers, ExitStack()
-    logs = logs_of(readers)
-    try:
-        # Opened, read and closed in the one thread that reads, so that nothing is closed which is being read.
-        scratch = await readers.call(closing.enter_context, installation.open_dry_run())
-        marks = await readers.call(marks_at, logs, moment)
-        pieces = rewind(scratch, logs, account, marks, driver)
-        while await readers.call(next, pieces, None) is not None:
-            pass
+    async with opened_scratch(installation) as scratch:
+        await rewind_to(installation, scratch, account, moment, driver)
         yield scratch
-    finally:
-        await readers.call(closing.close)
