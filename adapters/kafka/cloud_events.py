@@ -6,6 +6,7 @@ for that, so our reader of fetched records replaces its own.
 Format of the records: Apache Kafka, "Record Batch" and "Record" in the description of its messages.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,11 +96,12 @@ class _Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A record as it is sent."""
+    """A record as it is sent, to the partition of its account; one without a value is a tombstone."""
 
     key: bytes
     headers: Headers
-    value: bytes
+    value: bytes | None
+    account: str
 
 
 def to_outgoing(record: Record, service: str, installation: str = "", epoch: str = "") -> Outgoing:
@@ -124,7 +126,26 @@ def to_outgoing(record: Record, service: str, installation: str = "", epoch: str
         "content-type": JSON,
     }
     headers = tuple((name, value.encode()) for name, value in attributes.items() if value)
-    return Outgoing(key=envelope.account.encode(), headers=headers, value=record.body)
+    return Outgoing(key=envelope.account.encode(), headers=headers, value=record.body, account=envelope.account)
+
+
+def to_outgoing_state(record: Record, service: str, installation: str = "", epoch: str = "") -> Outgoing:
+    """The state of a link as it is sent: what its key says is in the headers, too, as far as records have it there."""
+    account, target, driver = json.loads(record.key or b"")
+    attributes = {
+        "ce_specversion": SPECIFICATION,
+        "ce_id": record.id,
+        "ce_source": f"/driverlink/{service}",
+        "ce_type": record.topic,
+        "ce_subject": driver,
+        _SEQUENCE: str(record.log_position or ""),
+        TARGET: target,
+        INSTALLATION: installation,
+        EPOCH: epoch,
+        "content-type": JSON if record.body else "",
+    }
+    headers = tuple((name, value.encode()) for name, value in attributes.items() if value)
+    return Outgoing(key=record.key or b"", headers=headers, value=record.body or None, account=account)
 
 
 def to_record(mapper: Mapper[UUID], message: ConsumerRecord, epoch: str = "") -> Record:

@@ -2,7 +2,8 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
@@ -11,7 +12,7 @@ from aiokafka.structs import RecordMetadata
 
 from adapters.kafka.cloud_events import Outgoing, to_outgoing
 from adapters.kafka.connection import KafkaAccess, PublishFailed, explained
-from adapters.kafka.topics import LARGEST_BATCH, Epochs, Namespace, newest, partition_of
+from adapters.kafka.topics import LARGEST_BATCH, Epochs, Namespace, keys, newest, partition_of
 from domain.store import Misconfigured, Record
 
 _BATCH = 256 * 1024
@@ -40,11 +41,16 @@ class KafkaPublisher:
         service: str,
         namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
         beginning: Beginning | None = None,
+        to_outgoing: Callable[[Record, str, str, str], Outgoing] = to_outgoing,
+        alone_as: str = "",
     ) -> None:
+        """With a name that it is `alone_as`, each publisher of that name shuts out those that were connected before."""
         self._access = access
         self._service = service
         self._namespace = namespace
         self._beginning = beginning
+        self._to_outgoing = to_outgoing
+        self._alone_as = namespace.to_name(alone_as) if alone_as else None
         self._producer: AIOKafkaProducer | None = None
 
     async def publish(self, topic: str, records: Sequence[Record]) -> None:
@@ -57,21 +63,34 @@ class KafkaPublisher:
         installation writes to the topic.
         """
         installation, epoch = self._namespace.installation, self._beginning.epoch if self._beginning else ""
-        outgoing = [to_outgoing(record, self._service, installation, epoch) for record in records]
+        outgoing = [self._to_outgoing(record, self._service, installation, epoch) for record in records]
         topic = self._namespace.to_name(topic)
         try:
             producer = await self._connected(topic)
             partitions = len(await producer.partitions_for(topic))
             remaining = dict[int, list[Outgoing]]()
             for each in outgoing:
-                remaining.setdefault(partition_of(each.key.decode(), partitions), []).append(each)
-            while remaining:
-                remaining = await self._send(producer, topic, remaining)
+                remaining.setdefault(partition_of(each.account, partitions), []).append(each)
+            async with producer.transaction() if self._alone_as else nullcontext():
+                while remaining:
+                    remaining = await self._send(producer, topic, remaining)
         except KafkaError as failure:
             meant = await explained(failure, self._access)
             if isinstance(meant, Misconfigured):
                 raise meant from failure
             raise PublishFailed(f"{topic} did not take every record: {meant}") from failure
+
+    async def keys(self, topic: str) -> Collection[bytes]:
+        """The keys of all records of a compacted topic that are not tombstones; former publishers are shut out now.
+
+        Raises `StreamsFailed`.
+        """
+        topic = self._namespace.to_name(topic)
+        try:
+            producer = await self._connected(topic)
+            return await keys(self._access, topic, await producer.partitions_for(topic))
+        except KafkaError as failure:
+            raise await explained(failure, self._access) from failure
 
     async def close(self) -> None:
         """Let go of the connections, after what is on its way."""
@@ -84,6 +103,7 @@ class KafkaPublisher:
             producer = AIOKafkaProducer(
                 **self._access.to_options(),
                 enable_idempotence=True,
+                transactional_id=self._alone_as,
                 acks="all",
                 max_batch_size=_BATCH,
                 max_request_size=LARGEST_BATCH,

@@ -46,21 +46,33 @@ _SECOND_LOOK = 1.0
 """Seconds after which it is looked again for a topic that seems to be missing."""
 
 
-async def create(access: KafkaAccess, topics: Collection[str], *, partitions: int, replication: int) -> tuple[str, ...]:
+async def create(
+    access: KafkaAccess,
+    topics: Collection[str],
+    *,
+    partitions: int,
+    replication: int,
+    compacted: Collection[str] = (),
+) -> tuple[str, ...]:
     """Make the missing topics, and return their names. Raises `StreamsFailed`, also for one that differs.
 
-    Records are kept for ever, because a consumer may start from the beginning. They are stored uncompressed,
+    Records are kept for ever, because a consumer may start from the beginning; of `compacted` topics the last one of
+    each key is. They are stored uncompressed,
     whatever a producer does, because not every codec can be read everywhere.
     """
     configuration = {
-        "cleanup.policy": "delete",
         "retention.ms": "-1",
         "retention.bytes": "-1",
         "max.message.bytes": str(LARGEST_BATCH),
         "compression.type": "uncompressed",
         "min.insync.replicas": "2" if replication > 2 else "1",
     }
-    new = [NewTopic(name, partitions, replication, topic_configs=configuration) for name in topics]
+    new = [
+        NewTopic(name, partitions, replication, topic_configs={"cleanup.policy": policy, **configuration})
+        for names, policy in ((topics, "delete"), (compacted, "compact"))
+        for name in names
+    ]
+    topics = [*topics, *compacted]
     async with administering(access) as admin:
         response = await admin.create_topics(new)
         errors = {name: (for_code(code), message) for name, code, message in response.topic_errors if code}
@@ -124,6 +136,24 @@ async def newest(
             for place, messages in (await consumer.getmany(timeout_ms=_LOOK)).items():
                 found[place] = messages[-1]
     return {place.partition: end for place, end in ends.items()}, [*found.values()]
+
+
+async def keys(access: KafkaAccess, topic: str, partitions: Collection[int]) -> Collection[bytes]:
+    """The keys of all records in these partitions of a compacted topic that are not tombstones.
+
+    Raises `StreamsFailed`.
+    """
+    tolerate_header_names()
+    found = set[bytes]()
+    for place in (TopicPartition(topic, number) for number in sorted(partitions)):
+        async with looking(access) as consumer:
+            end = (await consumer.end_offsets([place]))[place]
+            consumer.assign([place])
+            await consumer.seek_to_beginning(place)
+            while await consumer.position(place) < end:
+                for message in (await consumer.getmany(timeout_ms=_LOOK)).get(place, ()):
+                    (found.discard if message.value is None else found.add)(message.key or b"")
+    return found
 
 
 async def _found(admin: AIOKafkaAdminClient) -> dict[str, int]:

@@ -128,9 +128,18 @@ def create() -> None:
     out.print(f"created {', '.join(made)}" if made else "every topic exists", markup=False)
 
 
-@topics.callback()
-def _topics() -> None:
-    """A group, although it has one command."""
+@topics.command("refill")
+def refill() -> None:
+    """Send the state of every link to its topic again.
+
+    What the topic has of links that are not there any more gets a tombstone. `driverlink serve views` does it, at once
+    if it runs; it reads only, and nothing else has to stop.
+
+    Examples:
+        driverlink topics refill
+    """
+    Distributed(read_settings(DistributedSettings)).request_states()
+    out.print("requested: `driverlink serve views` sends the state of every link again")
 
 
 @database.command("migrate")

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from functools import partial
 from socket import socket
 from typing import Annotated
 
@@ -25,7 +26,7 @@ _LOCK_CHECKED_EVERY = 5.0
 """Seconds between two checks that the API still holds the lock that keeps a rebuild away."""
 
 
-ServiceName = StrEnum("ServiceName", [(kind, kind) for kind in (*KINDS, "api")])  # type: ignore[misc]  # from the registry
+ServiceName = StrEnum("ServiceName", [(kind, kind) for kind in (*KINDS, "views", "api")])  # type: ignore[misc]  # from the registry
 
 
 def serve(
@@ -34,33 +35,44 @@ def serve(
 ) -> None:
     """Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C.
 
-    Settings come from the environment. As many processes of a service may run as there are partitions; /live and
+    `views` relays the topics that are made from logs: the state of each link, and logs without personal data. Settings
+    come from the environment. As many processes of a service may run as there are partitions; /live and
     /ready report its state. Run it under something that restarts it. Exit status 1, with one line that says why: a
     setting is wrong, the database or Kafka failed, or it made no progress for DRIVERLINK_PATIENCE seconds.
 
     Examples:
         driverlink serve decider
         driverlink serve projector --target motive
+        driverlink serve views
         driverlink serve api
     """
     spec = SERVICES.get(f"{service}-{target}" if target else service)
     if service == "api" and target is None:
         uvloop.run(_serve_api(read_settings(DistributedSettings)))
+    elif service == "views" and target is None:
+        uvloop.run(_serve("views", lambda settings: Distributed(settings).views(), read_settings(DistributedSettings)))
     elif spec:
         collect_rarely()
-        uvloop.run(_serve(spec, read_settings(DistributedSettings)))
+        opened = partial(_opened, spec)
+        uvloop.run(_serve(spec.name, opened, read_settings(DistributedSettings)))
     else:
         raise typer.BadParameter("a projector needs --target, and nothing else takes it")
 
 
-async def _serve(spec: ServiceSpec, settings: DistributedSettings) -> None:
-    stop, health = asyncio.Event(), Health(spec.name)
+async def _opened(spec: ServiceSpec, settings: DistributedSettings) -> Runnable:
+    return await Distributed(settings).process(spec)
+
+
+async def _serve(
+    name: str, open_process: Callable[[DistributedSettings], Awaitable[Runnable]], settings: DistributedSettings
+) -> None:
+    stop, health = asyncio.Event(), Health(name)
     with _listened(settings) as bound, stopping_on_signals(stop):
         host, port = bound.getsockname()[:2]
 
         async def opening() -> Runnable:
-            process = await Distributed(settings).process(spec)
-            err.print(f"{spec.name} runs; its state is at http://{host}:{port}/ready", markup=False)
+            process = await open_process(settings)
+            err.print(f"{name} runs; its state is at http://{host}:{port}/ready", markup=False)
             return process
 
         async with listening(health.to_app(), bound):
@@ -71,7 +83,7 @@ async def _serve(spec: ServiceSpec, settings: DistributedSettings) -> None:
                 err.print(f"driverlink: {stuck}", markup=False)
                 sys.stderr.flush()
                 os._exit(1)
-    err.print(f"{spec.name} has ended; everything is stored", markup=False)
+    err.print(f"{name} has ended; everything is stored", markup=False)
 
 
 async def _serve_api(settings: DistributedSettings) -> None:

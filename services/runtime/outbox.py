@@ -36,20 +36,32 @@ def position_name(epoch: str, log: str) -> str:
     return f"relay/{epoch}/{log}"
 
 
+View = Callable[[Sequence[Record]], Sequence[Record]]
+"""What a topic has in place of these records of a log, in their order."""
+
+
 class Relay:
-    """Sends a store's log to its topic while it has the leader lock.
+    """Sends a store's log, or a view of it, to a topic while it has the leader lock.
 
     How far it came is stored after the acknowledgement, now and then: what was sent since then is sent again by the
     next one, so consumers of a topic drop what they have consumed before.
     """
 
     def __init__(
-        self, store: Store, topic: str, *, epoch: str, leader_lock: LeaderLock, opening: Callable[[], Publisher]
+        self,
+        store: Store,
+        topic: str,
+        *,
+        epoch: str,
+        leader_lock: LeaderLock,
+        opening: Callable[[], Publisher],
+        view: View = tuple,
     ) -> None:
         self._store = store
         self._topic = topic
         self._leader_lock = leader_lock
         self._opening = opening
+        self._view = view
         self._name = position_name(epoch, topic)
         self._troubles = Troubles(topic=topic)
         self._worker = Worker(f"relay-{topic}")
@@ -121,9 +133,8 @@ class Relay:
     async def _send(self, publisher: Publisher, records: Sequence[Record], position: int) -> int:
         """Send these records; how far everything is sent, which is stored now and then."""
         if records:
-            await publisher.publish(self._topic, records)
+            await self._publish(publisher, await self._worker.call(self._view, records))
             position = records[-1].position
-            self.sent += len(records)
         self._sent_up_to = position
         now = asyncio.get_running_loop().time()
         if position != self._kept and now - self._kept_at >= REST:
@@ -132,3 +143,8 @@ class Relay:
         self._troubles.are_over()
         self._failing_since = None
         return position
+
+    async def _publish(self, publisher: Publisher, records: Sequence[Record]) -> None:
+        if records:
+            await publisher.publish(self._topic, records)
+            self.sent += len(records)

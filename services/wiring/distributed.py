@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.credentials import CredentialsRow, CredentialsTable
+from adapters.kafka.cloud_events import to_outgoing_state
 from adapters.kafka.connection import KafkaAccess, Mechanism, Security
 from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
@@ -22,10 +23,11 @@ from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
 from services.runtime.service import LeaderLock, Notifier
+from services.views.relays import StatesRelay, Views, request_all_states, without_profiles
 from services.wiring.erasing import Forget
 from services.wiring.migrations import migrate as migrate_tables
 from services.wiring.rebuild import stale_models, upgrade
-from services.wiring.registry import LOGS, SERVICES, Dependencies, ServiceSpec, to_installation
+from services.wiring.registry import LOGS, SERVICES, VIEWS, Dependencies, ServiceSpec, ViewSpec, to_installation
 from services.wiring.settings import DistributedSettings, KafkaSettings, SignInSettings, WrongSettings
 
 _CREDENTIALS = "credentials"
@@ -160,6 +162,21 @@ class Distributed:
             stack.pop_all()
         return process
 
+    async def views(self) -> Views:
+        """A process that relays every view, once its topics are found as expected. Raises `StoreFailed`."""
+        process = await asyncio.to_thread(self._open_views)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(process.close)
+            topics = [self._namespace.to_name(view.topic) for view in VIEWS]
+            await check(to_kafka_access(self._settings), topics, partitions=self._settings.kafka_partitions)
+            stack.pop_all()
+        return process
+
+    def request_states(self) -> None:
+        """Let the topic of states be filled again by the process that relays views. Raises `StoreFailed`."""
+        with self.instance_lock(is_exclusive=False), ExitStack() as opened:
+            request_all_states(self._store(SERVICES["decider"], opened, rows=()))
+
     def partition_of(self, account: str) -> int:
         """The partition of an account."""
         return partition_of(account, self._settings.kafka_partitions)
@@ -204,6 +221,25 @@ class Distributed:
                 join=(lambda: self._member(spec, partitions)) if spec.consumes else None,
             )
 
+    def _open_views(self) -> Views:
+        self.upgrade()
+        with _Opening() as opened:
+            lock = opened.enter_context(closing(self._lock_of(*(SERVICES[view.service] for view in VIEWS))))
+            lock.acquire_shared()
+            return Views([self._view(view, opened) for view in VIEWS], lock)
+
+    def _view(self, view: ViewSpec, opened: ExitStack) -> Relay:
+        spec, epoch = SERVICES[view.service], self._settings.epoch
+        store, duty = self._store(spec, opened), f"relay/{view.topic}"
+        leader_lock = PostgresLeaderLock(self._url, self._password, self._schema(spec.schema), duty)
+        if view.is_compacted:
+            opening = self._opening(
+                spec, store, view.topic, to_outgoing=to_outgoing_state, alone_as=f"driverlink.{duty}"
+            )
+            return StatesRelay(store, epoch=epoch, leader_lock=leader_lock, opening=opening)
+        opening = self._opening(spec, store, view.topic)
+        return Relay(store, view.topic, epoch=epoch, leader_lock=leader_lock, opening=opening, view=without_profiles)
+
     def _dependencies(
         self,
         credentials: Callable[[], CredentialsTable],
@@ -220,21 +256,32 @@ class Distributed:
         )
 
     def _relay(self, spec: ServiceSpec, opened: ExitStack) -> Relay:
-        store, epoch = self._store(spec, opened), self._settings.epoch
-        installation = self._tables.check(self._settings.installation)
-        self._namespace = Namespace(installation=installation, prefix=self._settings.kafka_prefix)
-        is_new = store.position(position_name(epoch, spec.log)) == 0
+        store = self._store(spec, opened)
         return Relay(
             store,
             spec.log,
-            epoch=epoch,
+            epoch=self._settings.epoch,
             leader_lock=PostgresLeaderLock(self._url, self._password, self._schema(spec.schema)),
-            opening=lambda: KafkaPublisher(
-                to_kafka_access(self._settings),
-                service=spec.name,
-                namespace=self._namespace,
-                beginning=Beginning(epochs=self._tables, epoch=epoch, is_new=is_new),
-            ),
+            opening=self._opening(spec, store, spec.log),
+        )
+
+    def _opening(
+        self,
+        spec: ServiceSpec,
+        store: PostgresStore,
+        topic: str,
+        **how: Any,  # noqa: ANN401 - the publisher's own
+    ) -> Callable[[], KafkaPublisher]:
+        """What opens a way to a topic for what comes from a service's log."""
+        epoch, installation = self._settings.epoch, self._tables.check(self._settings.installation)
+        self._namespace = Namespace(installation=installation, prefix=self._settings.kafka_prefix)
+        is_new = store.position(position_name(epoch, topic)) == 0
+        return lambda: KafkaPublisher(
+            to_kafka_access(self._settings),
+            service=spec.name,
+            namespace=self._namespace,
+            beginning=Beginning(epochs=self._tables, epoch=epoch, is_new=is_new),
+            **how,
         )
 
     def _member(self, spec: ServiceSpec, partitions: Partitions) -> KafkaConsumer:
@@ -308,9 +355,13 @@ def to_kafka_access(settings: KafkaSettings) -> KafkaAccess:
 
 async def create_topics(settings: KafkaSettings) -> Sequence[str]:
     """Create the topics that are missing; answers which those were. Raises `StoreFailed`."""
-    topics = [*map(Namespace(prefix=settings.kafka_prefix).to_name, LOGS)]
+    to_name = Namespace(prefix=settings.kafka_prefix).to_name
     return await create(
-        to_kafka_access(settings), topics, partitions=settings.kafka_partitions, replication=settings.kafka_replication
+        to_kafka_access(settings),
+        [to_name(topic) for topic in (*LOGS, *(view.topic for view in VIEWS if not view.is_compacted))],
+        partitions=settings.kafka_partitions,
+        replication=settings.kafka_replication,
+        compacted=[to_name(view.topic) for view in VIEWS if view.is_compacted],
     )
 
 

@@ -17,6 +17,7 @@ from services.accounts.handlers import AccountRow, to_account, to_row
 from services.runtime.consumer import PartitionOf
 from services.runtime.context import log_of
 from services.runtime.read_models import RebuildableStore
+from services.views.relays import request_all_states
 from services.wiring.rebuild import Stores
 from services.wiring.registry import SERVICES
 
@@ -52,6 +53,8 @@ def erase_removed(
             forget(account.account)
         _erase(stores, account, at)
         _log.warning("account is erased", account=account.account)
+    if found:
+        request_all_states(stores["decider"])
     return [row.account for row in found]
 
 

@@ -47,6 +47,7 @@ from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Ass
 from services.runtime.partitions import Action, OwnedStore, nothing
 from services.runtime.read_models import ReadModel
 from services.runtime.service import LeaderLock, Notifier, Service
+from services.views.link_states import STATES
 from services.wiring.connections import Connections, Credentials, PortalConnections
 from services.wiring.settings import ServiceSettings
 
@@ -351,6 +352,23 @@ SERVICES: Mapping[str, ServiceSpec] = MappingProxyType(
 
 LOGS = tuple(spec.log for spec in SERVICES.values())
 """Every log, which is a topic where Kafka carries it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewSpec:
+    """A view of a service's log, which `driverlink serve views` relays to a topic of its own."""
+
+    topic: str
+    service: str
+    is_compacted: bool = False
+
+
+VIEWS = (
+    ViewSpec(topic=f"{CHANGES}.ids", service=_INTAKE.name),
+    ViewSpec(topic=f"{DECISIONS}.ids", service=_DECIDER.name),
+    ViewSpec(topic=STATES, service=_DECIDER.name, is_compacted=True),
+)
+"""Every view: two logs without personal data, and the state of each link."""
 
 KINDS = tuple(dict.fromkeys(spec.kind for spec in SERVICES.values()))
 """What `driverlink serve` can run; of a kind with several services `--target` says which."""

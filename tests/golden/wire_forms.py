@@ -38,6 +38,7 @@ def read(path: Path) -> Outgoing:
         key=golden["key"].encode(),
         headers=tuple((name, value.encode()) for name, value in golden["headers"].items()),
         value=golden["value"].encode(),
+        account=golden["key"],
     )
 
 
@@ -50,7 +51,7 @@ def add(event: Event, folder: Path = FOLDER) -> Path | None:
     golden = {
         "key": form.key.decode(),
         "headers": {name: value.decode() for name, value in form.headers},
-        "value": form.value.decode(),
+        "value": (form.value or b"").decode(),
     }
     with path.open("x", encoding="utf-8") as file:
         file.write(json.dumps(golden, ensure_ascii=False, indent=2) + "\n")

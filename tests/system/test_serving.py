@@ -22,7 +22,7 @@ from services.intake.handlers import new_snapshot
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, utc_now
 from services.wiring import registry
 from services.wiring.distributed import Distributed
-from services.wiring.registry import LOGS
+from services.wiring.registry import LOGS, VIEWS
 from services.wiring.settings import DistributedSettings, read_settings
 from tests.support.patience import commanded
 from tests.support.servers import OwnKafka, Postgres, needed
@@ -31,12 +31,14 @@ from tests.support.servers.kafka_settings import Guarded
 from tests.system.conftest import Command
 
 DRIVERI, MOTIVE = OUTCOMES
+TOPICS = [*LOGS, *(view.topic for view in VIEWS)]
 SERVICES = {
     ("accounts",): [ACCOUNTS],
     ("intake",): [CHANGES],
     ("decider",): sorted(LOGS),
     ("projector", "--target", "driveri"): sorted([ACCOUNTS, DECISIONS, DRIVERI]),
     ("projector", "--target", "motive"): sorted([ACCOUNTS, DECISIONS, MOTIVE]),
+    ("views",): sorted(view.topic for view in VIEWS),
 }
 """Every process, and the topics that it needs."""
 
@@ -91,7 +93,7 @@ async def _delete_topics(servers: str) -> None:
     try:
         if found := [topic for topic in await admin.list_topics() if not topic.startswith("__")]:
             await admin.delete_topics(found)
-        while set(await admin.list_topics()) & set(LOGS):  # noqa: ASYNC110 - Kafka gives no event
+        while set(await admin.list_topics()) & set(TOPICS):  # noqa: ASYNC110 - Kafka gives no event
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
@@ -148,7 +150,7 @@ def test_a_topic_made_again_stops_the_process(command: Command, settings: dict[s
 @pytest.mark.usefixtures("topics")
 def test_topics_are_made_without_a_database(kafka: OwnKafka, command: Command) -> None:
     status, out, _ = command("topics", "create", kafka_servers=kafka.servers, kafka_partitions="2")
-    assert (status, out) == (0, f"created {', '.join(LOGS)}\n")
+    assert (status, out) == (0, f"created {', '.join(TOPICS)}\n")
 
 
 @pytest.mark.usefixtures("topics")
