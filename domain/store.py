@@ -228,6 +228,21 @@ class JournalRow(Row):
     note: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryHead(Row):
+    """The last event of a history: without it the last event could be missing, and the rest would still be a chain.
+
+    `history` is the id in 32 hexadecimal digits, `hash` in 64.
+    """
+
+    TABLE: ClassVar[str] = "history_heads"
+    KEY: ClassVar[tuple[str, ...]] = ("history",)
+
+    history: str
+    version: int
+    hash: str
+
+
 OF_EVERY_STORE: tuple[type[Row], ...] = (
     DeadLetter,
     Resubmission,
@@ -236,6 +251,7 @@ OF_EVERY_STORE: tuple[type[Row], ...] = (
     MigratedTables,
     CommandAnswer,
     JournalRow,
+    HistoryHead,
 )
 """The tables that every store has, whatever its service keeps besides."""
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from adapters.store.postgres import POSTGRES
 from adapters.store.postgres_connection import connect, failures
 from adapters.store.sqlite import SQLITE, sqlite_failures
 from adapters.store.tables import Dialect, table_of
-from domain.store import MigratedTables
+from domain.hash_chain import NOTHING, chained
+from domain.store import HistoryHead, MigratedTables
 
 Found = list[tuple[Any, ...]]
 
@@ -30,6 +31,10 @@ class OldTables(ABC):
     @abstractmethod
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Do what a statement says."""
+
+    @abstractmethod
+    def execute_many(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        """Do what a statement says for each of these parameters."""
 
     @abstractmethod
     def columns(self) -> Mapping[str, frozenset[str]]:
@@ -58,6 +63,9 @@ class _SqliteTables(OldTables):
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         self._connection.execute(sql, parameters)
 
+    def execute_many(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        self._connection.executemany(sql, parameters)
+
     def columns(self) -> Mapping[str, frozenset[str]]:
         names = [name for (name,) in self.fetch("SELECT name FROM sqlite_master WHERE type = 'table'")]
         found = {name: self.fetch("SELECT name FROM pragma_table_info(?)", (name,)) for name in names}
@@ -77,12 +85,59 @@ class _PostgresTables(OldTables):
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         self._connection.execute(sql.replace("?", "%s"), parameters or None)
 
+    def execute_many(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        self._connection.cursor().executemany(sql.replace("?", "%s"), parameters)
+
     def columns(self) -> Mapping[str, frozenset[str]]:
         sql = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
         found: dict[str, set[str]] = {}
         for name, column in self.fetch(sql):
             found.setdefault(name, set()).add(column)
         return {name: frozenset(columns) for name, columns in found.items()}
+
+
+_PAGE = 10_000
+"""Events that are chained at a time."""
+
+_FIRST, _FOLLOWING = (
+    f"SELECT originator_id, originator_version, topic, state FROM stored_events {behind}"  # noqa: S608 - only placeholders
+    "ORDER BY originator_id, originator_version LIMIT ?"
+    for behind in ("", "WHERE (originator_id, originator_version) > (?, ?) ")
+)
+_SET_HASH = "UPDATE stored_events SET hash = ? WHERE originator_id = ? AND originator_version = ?"
+_PUT_HEAD = (
+    "INSERT INTO history_heads (history, version, hash) VALUES (?, ?, ?) "
+    "ON CONFLICT (history) DO UPDATE SET version = excluded.version, hash = excluded.hash"
+)
+
+
+def chain_histories(tables: OldTables, on_step: Callable[[int], None]) -> None:
+    """Make a chain of hashes of each history that was stored without; `on_step` learns how many events are chained."""
+    dialect, chained_events = tables.dialect, 0
+    for statement in (dialect.add_hash, *table_of(HistoryHead, dialect).create()):
+        tables.execute(statement)
+    behind: tuple[Any, ...] = ()
+    history, version, previous = None, 0, NOTHING
+    while page := tables.fetch(_FOLLOWING if behind else _FIRST, (*behind, _PAGE)):
+        hashes, heads = [], {}
+        for each in page:
+            if (history, version + 1) != each[:2]:
+                previous = NOTHING
+            history, version, topic, state = each
+            id = dialect.to_uuid(history).hex  # noqa: A001 - the event's word
+            previous = chained(previous, id.encode(), version, topic.encode(), bytes(state))
+            hashes.append((previous, history, version))
+            heads[id] = (version, previous.hex())
+        tables.execute_many(
+            "UPDATE stored_events SET hash = ? WHERE originator_id = ? AND originator_version = ?", hashes
+        )
+        tables.execute_many("DELETE FROM history_heads WHERE history = ?", [(each,) for each in heads])
+        tables.execute_many(
+            "INSERT INTO history_heads (history, version, hash) VALUES (?, ?, ?)",
+            [(each, *head) for each, head in heads.items()],
+        )
+        behind, chained_events = (history, version), chained_events + len(page)
+        on_step(chained_events)
 
 
 @contextmanager

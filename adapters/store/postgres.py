@@ -33,7 +33,8 @@ Schemas = Mapping[str, Sequence[type[Row]]]
 _NONE: Schemas = MappingProxyType({})
 
 TRACKING = "tracking"
-_BESIDES = ("stored_events", TRACKING, "owners")
+_BESIDES: Mapping[str, Shape] = {"stored_events": {"hash BYTEA NOT NULL"}, TRACKING: set(), "owners": set()}
+"""The tables besides those of rows, each with the columns that the library does not make."""
 
 _SHAPES = """
 SELECT relname, concat(attname, ' ', upper(format_type(atttypid, atttypmod)), CASE WHEN attnotnull THEN ' NOT NULL' END)
@@ -73,7 +74,7 @@ def check(url: str, password: str, schemas: Schemas) -> list[str]:
     with closing(connect(url, password)) as connection, failures():
         for schema, rows in schemas.items():
             shapes = _shapes(connection, schema)
-            wrong = [name for name in _BESIDES if name not in shapes]
+            wrong = [name for name, own in _BESIDES.items() if name not in shapes or not own <= shapes[name]]
             wrong += [table.row.TABLE for table in _tables(rows) if shapes.get(table.row.TABLE) != shape(table)]
             if wrong:
                 found.append(
@@ -87,6 +88,7 @@ def _make_tables(
 ) -> None:
     connection.execute(SQL("SET LOCAL search_path TO {}").format(Identifier(schema)))
     connection.execute(CREATE_OWNERS)
+    connection.execute(POSTGRES.add_hash.encode())
     shapes, refused = _shapes(connection, schema), []
     for table in _tables(rows):
         is_made = _make(connection, table, shapes.get(table.row.TABLE, set()))
@@ -127,10 +129,19 @@ def _by_table(declarations: Iterable[TupleRow]) -> dict[str, set[str]]:
     return shapes
 
 
+_HISTORY = "replace(originator_id::text, '-', '')"
+
 _INSERT_EVENTS = (
-    "WITH stored AS (INSERT INTO stored_events (originator_id, originator_version, topic, state) "
-    "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])) SELECT pg_notify(%b, '')"
+    "WITH stored AS (INSERT INTO stored_events (originator_id, originator_version, topic, state, hash) "
+    "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[]) "
+    "RETURNING originator_id, originator_version, hash), "
+    "heads AS (INSERT INTO history_heads (history, version, hash) "
+    "SELECT DISTINCT ON (originator_id) replace(originator_id::text, '-', ''), originator_version, encode(hash, 'hex') "
+    "FROM stored ORDER BY originator_id, originator_version DESC "
+    "ON CONFLICT (history) DO UPDATE SET version = excluded.version, hash = excluded.hash) "
+    "SELECT pg_notify(%b, '')"
 )
+"""Stores events, and with them which event of each history is the last one."""
 
 _HOLD = (
     "WITH held AS (SELECT 1 FROM owners JOIN unnest(%b::bigint[], %b::bigint[]) AS own (part, since) "
@@ -167,12 +178,12 @@ class _PostgresRecorder(PostgresProcessRecorder):
         self._assignment = assignment
 
     @contextmanager
-    def sent(self, stored_events: Sequence[StoredEvent], unit: Unit) -> Iterator[None]:
+    def sent(self, stored: Sequence[StoredEvent], hashes: Sequence[bytes], unit: Unit) -> Iterator[None]:
         """Send a unit; its end is awaited at the end of this, and the server works meanwhile."""
         with self.datastore.get_connection() as connection:
             try:
                 with connection.pipeline():
-                    self._send_unit(connection, unit, stored_events)
+                    self._send_unit(connection, unit, stored, hashes)
                     yield
             except errors.DivisionByZero:
                 connection.rollback()
@@ -188,7 +199,9 @@ class _PostgresRecorder(PostgresProcessRecorder):
                     connection.rollback()
                 raise
 
-    def _send_unit(self, connection: Connection[DictRow], unit: Unit, stored_events: Sequence[StoredEvent]) -> None:
+    def _send_unit(
+        self, connection: Connection[DictRow], unit: Unit, stored: Sequence[StoredEvent], hashes: Sequence[bytes]
+    ) -> None:
         """Send a whole transaction at once."""
         cursor = connection.cursor()
         cursor.execute("BEGIN", prepare=False)
@@ -198,16 +211,24 @@ class _PostgresRecorder(PostgresProcessRecorder):
             counts = [len(partitions), len(names)]
             cursor.execute(_HOLD, [partitions, generations, names, ends, *counts], prepare=True)
         write_rows(cursor, unit, POSTGRES)
-        self._insert_stored_events(cursor, stored_events)
+        self._insert_stored_events(cursor, stored, hashes=hashes)
         cursor.execute("COMMIT", prepare=False)
         _send(connection.pgconn)
 
-    def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any) -> None:  # noqa: ANN401 - the library's
+    def _insert_stored_events(
+        self,
+        curs: Cursor[DictRow],
+        stored_events: Sequence[StoredEvent],
+        *,
+        hashes: Sequence[bytes] = (),
+        **_: Any,  # noqa: ANN401 - the library's
+    ) -> None:
         if not stored_events:
             return
         self._lock_table(curs)
         columns = zip(*((e.originator_id, e.originator_version, e.topic, e.state) for e in stored_events), strict=True)
-        curs.execute(_INSERT_EVENTS, [*(list(column) for column in columns), self.channel_name], prepare=True)
+        parameters = [*(list(column) for column in columns), list(hashes), self.channel_name]
+        curs.execute(_INSERT_EVENTS, parameters, prepare=True)
 
 
 class PostgresStore(RelationalStore):
@@ -251,11 +272,11 @@ class PostgresStore(RelationalStore):
         """Let go of the connections."""
         self._datastore.close()
 
-    def _send(self, stored: Sequence[StoredEvent], unit: Unit) -> Callable[[], None]:
+    def _send(self, stored: Sequence[StoredEvent], hashes: Sequence[bytes], unit: Unit) -> Callable[[], None]:
         self._reach()
         with ExitStack() as sending:
             sending.enter_context(failures())
-            sending.enter_context(self._recorder.sent(stored, unit))
+            sending.enter_context(self._recorder.sent(stored, hashes, unit))
             return sending.pop_all().close
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
@@ -392,7 +413,11 @@ POSTGRES = Dialect(
     put=_put,
     load=_load,
     from_uuid=lambda id: id,  # noqa: A006 - the event's word
+    id="UUID",
     account="convert_from(state, 'UTF8')::json ->> 'account'",
+    add_hash="ALTER TABLE stored_events ADD COLUMN IF NOT EXISTS hash BYTEA NOT NULL DEFAULT ''",
+    history=_HISTORY,
+    raw=f"convert_to({_HISTORY}, 'UTF8'), originator_version, convert_to(topic, 'UTF8'), state, hash",
     to_uuid=lambda id: id,  # noqa: A006 - the event's word
 )
 

@@ -15,7 +15,9 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
 from adapters.events import again, new_mapper, to_event, to_record
+from adapters.store.chains import Chains, forget_heads
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, recreate, shape, table_of
+from domain.hash_chain import CheckedPart
 from domain.store import (
     LONGEST_EVENT,
     Commit,
@@ -89,6 +91,7 @@ class RelationalStore(ABC):
     def __init__(self, dialect: Dialect, log_name: str) -> None:
         self._dialect = dialect
         self._mapper = new_mapper()
+        self._chains = Chains(self._fetch, dialect)
         self.log = RelationalLog(f"{log_name}/0", self._fetch, dialect, self._mapper)
 
     def commit(self, unit: Unit) -> bool:
@@ -101,21 +104,22 @@ class RelationalStore(ABC):
         for each in stored:
             if len(each.state) > LONGEST_EVENT:
                 raise EventTooLong(each.topic, len(each.state))
+        hashes = self._chains.extend(stored)
         try:
-            end = self._send(stored, unit)
+            end = self._send(stored, hashes, unit)
         except (IntegrityError, AnswerLost) as failure:
             known = failure
 
             def end() -> None:
                 raise known
 
-        return partial(self._ended, unit, end)
+        return partial(self._ended, unit, partial(self._chains.remember, stored, hashes), end)
 
     def together(self) -> AbstractContextManager[None]:
         """Here each unit has a transaction of its own."""
         return nullcontext()
 
-    def _ended(self, unit: Unit, end: Callable[[], None]) -> bool:
+    def _ended(self, unit: Unit, remember: Callable[[], None], end: Callable[[], None]) -> bool:
         try:
             end()
         except (IntegrityError, AnswerLost) as failure:
@@ -124,7 +128,12 @@ class RelationalStore(ABC):
             if isinstance(failure, StoreFailed):
                 raise
             raise StoreConflict("another process stored into the same histories first") from failure
+        remember()
         return True
+
+    def check_chains(self, after: str, limit: int) -> CheckedPart:
+        """Check the next events of the log, and behind the last one every head; see `ChainedStore`."""
+        return self._chains.check(after, limit)
 
     def position(self, name: str) -> int:
         """How far the stream of this name has been read."""
@@ -304,9 +313,12 @@ class RelationalStore(ABC):
                 cursor.execute(f"DELETE FROM {table} WHERE {condition}", parameters)  # noqa: S608 - as above
                 return int(found)
 
-            events = delete("stored_events", f"{self._dialect.account} = {placeholder}{kept}", [account, *but])
+            gone = f"{self._dialect.account} = {placeholder}{kept}"
+            cursor.execute(forget_heads(self._dialect, gone), [account, *but])
+            events = delete("stored_events", gone, [account, *but])
             for row in own:
                 erased += delete(row.TABLE, f"account = {placeholder}", [account])
+        self._chains.forget()
         return events, erased + self._erase_records(account)
 
     def _erase_records(self, account: str) -> int:
@@ -340,8 +352,8 @@ class RelationalStore(ABC):
         """Let go of the database."""
 
     @abstractmethod
-    def _send(self, stored: Sequence[StoredEvent], unit: Unit) -> Callable[[], None]:
-        """Begin to store all of it in one transaction; what is returned ends that.
+    def _send(self, stored: Sequence[StoredEvent], hashes: Sequence[bytes], unit: Unit) -> Callable[[], None]:
+        """Begin to store all of it, with the hash of each event, in one transaction; what is returned ends that.
 
         That raises the library's `IntegrityError` when a version or a position is taken, and what `commit` raises.
         """

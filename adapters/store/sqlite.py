@@ -72,16 +72,35 @@ SQLITE = Dialect(
     load=_load,
     from_uuid=lambda id: id.hex,  # noqa: A006 - the event's word
     to_uuid=UUID,
+    id="TEXT",
     account="json_extract(CAST(state AS TEXT), '$.account')",
+    add_hash="ALTER TABLE stored_events ADD COLUMN hash BLOB NOT NULL DEFAULT x''",
+    history="originator_id",
+    raw="CAST(originator_id AS BLOB), originator_version, CAST(topic AS BLOB), CAST(state AS BLOB), CAST(hash AS BLOB)",
+)
+
+_INSERT_EVENT = (
+    "INSERT INTO stored_events (originator_id, originator_version, topic, state, hash) VALUES (?, ?, ?, ?, ?)"
+)
+
+_PUT_HEAD = (
+    "INSERT INTO history_heads (history, version, hash) VALUES (?, ?, ?) "
+    "ON CONFLICT (history) DO UPDATE SET version = excluded.version, hash = excluded.hash"
 )
 
 
 class _SqliteRecorder(SQLiteProcessRecorder):
     """Writes the rows and the positions of a unit with the cursor that writes its events."""
 
-    def insert(self, cursor: SQLiteCursor, stored: Sequence[StoredEvent], unit: Unit) -> None:
+    def insert(self, cursor: SQLiteCursor, stored: Sequence[StoredEvent], hashes: Sequence[bytes], unit: Unit) -> None:
         """Write all of a unit, whose events these are."""
-        self._insert_events(cursor, stored)
+        events = [
+            (_hex(each), each.originator_version, each.topic, each.state, hash)
+            for each, hash in zip(stored, hashes, strict=True)  # noqa: A001 - the field's word
+        ]
+        cursor.executemany(_INSERT_EVENT, events)
+        heads = {history: (version, hash.hex()) for history, version, _, _, hash in events}  # noqa: A001 - as above
+        cursor.executemany(_PUT_HEAD, [(history, *head) for history, head in heads.items()])
         for position in unit.positions:
             self._insert_tracking(cursor, Tracking(position.name, position.at))
         write_rows(cursor, unit, SQLITE)
@@ -115,6 +134,8 @@ class SqliteStore(RelationalStore):
         with sqlite_failures():
             self._recorder.create_table()
         with self._transaction() as cursor:
+            if "hash" not in _column_names(cursor, "stored_events"):
+                cursor.execute(SQLITE.add_hash)
             for row in (*rows, *OF_EVERY_STORE):
                 if not _make(cursor, table_of(row, SQLITE)) and row not in read_models:
                     raise StoreFailed(
@@ -137,26 +158,30 @@ class SqliteStore(RelationalStore):
         """Let go of the file."""
         self._datastore.close()
 
-    def _send(self, stored: Sequence[StoredEvent], unit: Unit) -> Callable[[], None]:
+    def _send(self, stored: Sequence[StoredEvent], hashes: Sequence[bytes], unit: Unit) -> Callable[[], None]:
         if self._is_reader:
             raise StoreFailed("this store is only read")
 
         def store() -> None:
             with self._transaction() as cursor:
-                self._recorder.insert(cursor, stored, unit)
+                self._recorder.insert(cursor, stored, hashes, unit)
 
         return store
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """While this lasts, what this thread commits is stored by one transaction at its end, or nothing of it."""
-        with self._transaction() as cursor:
-            self._shared, self._sharing = cursor, get_ident()
-            try:
-                yield
-            finally:
-                self._shared, self._sharing = None, 0
-            _check(cursor)
+        try:
+            with self._transaction() as cursor:
+                self._shared, self._sharing = cursor, get_ident()
+                try:
+                    yield
+                finally:
+                    self._shared, self._sharing = None, 0
+                _check(cursor)
+        except BaseException:
+            self._chains.forget()
+            raise
 
     def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Values]:
         with sqlite_failures():
@@ -179,6 +204,11 @@ class SqliteStore(RelationalStore):
             else:
                 with self._datastore.transaction(commit=True) as cursor:
                     yield cursor
+
+
+def _hex(stored: StoredEvent) -> str:
+    history: Any = stored.originator_id  # the library's type says that it may be a text
+    return str(history.hex)
 
 
 @contextmanager
@@ -220,6 +250,11 @@ def _make(cursor: SQLiteCursor, table: Table[Any]) -> bool:
     for statement in statements or ():
         cursor.execute(statement)
     return statements is not None
+
+
+def _column_names(cursor: SQLiteCursor, table: str) -> set[str]:
+    cursor.execute("SELECT name FROM pragma_table_info(?)", [table])
+    return {name for (name,) in cursor.fetchall()}
 
 
 def _shape(cursor: SQLiteCursor, name: str) -> Shape:

@@ -57,7 +57,9 @@ class Dialect:
     value of a column of this type meets: an index has it, so that only queries that say it use the index; empty where
     no such care is needed. `put` inserts rows with a cursor, each in the place of one with its key, and
     `load` does so where there are none yet; they raise `ValueError` for what does not fit. `from_uuid` and `to_uuid`
-    lead to an id as the database has it, and back. `account` is the account of a stored event.
+    lead to an id as the database has it, and back; `id` is the type of that. Of a stored event `account` is its
+    account, `history` the id of its history in hexadecimal digits, and `raw` are its columns as the bytes that are
+    stored: this id, version, topic, state, hash; `add_hash` adds the column of the last one.
     """
 
     placeholder: str
@@ -70,7 +72,11 @@ class Dialect:
     load: Callable[[Any, "Table[Any]", Iterable[Stored]], None]
     from_uuid: Callable[[UUID], Any]
     to_uuid: Callable[[Any], UUID]
+    id: str
     account: str
+    history: str
+    raw: str
+    add_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ from services.api import (
     reconciliations,
     sign_in,
     status,
+    verification,
 )
 from services.api.description import DescribedApp
 from services.api.installation import Installation, Limits
@@ -56,6 +57,7 @@ _RESOURCES = (
     reconciliations,
     status,
     events,
+    verification,
     explanations,
     comparisons,
     lineage,

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Protocol
 
 from domain.failures import ClearFailure
+from domain.hash_chain import ChainedStore
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.store import Row, Store, Stream, Where
@@ -52,7 +53,7 @@ class Readers:
     their own; one thread reads all of them. `must_close` says that they are: else the services close theirs.
     """
 
-    stores: Mapping[str, Store]
+    stores: Mapping[str, ChainedStore]
     must_close: bool = False
     _worker: Worker = field(default_factory=lambda: Worker("queries"))
 

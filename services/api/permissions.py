@@ -164,6 +164,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "show_status": _READ,
     "list_links": _READ,
     "list_events": _READ,
+    "verify_logs": _WATCH,
     "show_journal": _READ,
     "explain_driver": _READ,
     "compare_drivers": _READ,

@@ -53,6 +53,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "topics": ("maintenance", "Create the topics of a distributed deployment."),
         "erase": ("maintenance", "Erase the data of removed accounts from every store."),
         "rebuild": ("maintenance", "Rebuild every read model from the log, or check them."),
+        "verify": ("verification", "Check that every stored event is as it was stored, and none is missing."),
         "dead-letters": ("dead_letters", "List, show, resubmit or discard records that a service could not handle."),
     },
     "Development": {

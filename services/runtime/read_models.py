@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol, TypeVar
 
+from domain.hash_chain import ChainedStore
 from domain.store import Event, ReadModelVersion, Row, Store, Stored, Unit, Value, Values, key_of
 
 R = TypeVar("R", bound=Row)
@@ -41,7 +42,7 @@ class ReadModel:
         return f"{self.version}: {columns}; by {', '.join(row.KEY)}"
 
 
-class RebuildableStore(Store, Protocol):
+class RebuildableStore(ChainedStore, Protocol):
     """A store whose read models can be made again: beside the old tables, until they take the place of these."""
 
     def unlike(self, rows: Collection[type[Row]]) -> list[type[Row]]:

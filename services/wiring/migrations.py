@@ -7,9 +7,12 @@ A script looks at what is there and leaves alone what it does not know: a new st
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
-from adapters.store.migrating import OldTables
+import structlog
+
+from adapters.store.migrating import OldTables, chain_histories
 from services.runtime.consumer import PartitionOf
 from services.wiring.registry import SERVICES
 
@@ -119,6 +122,28 @@ def _migrate_deliveries(found: _Migration) -> None:
         tables.execute(f"DROP TABLE {name}")
 
 
+def _chain_histories(found: _Migration) -> None:
+    """Each history becomes a chain of hashes, as it is stored now."""
+    columns = found.tables.columns().get("stored_events")
+    if columns is None or "hash" in columns:
+        return
+    said_at = monotonic()
+
+    def on_step(done: int) -> None:
+        nonlocal said_at
+        if monotonic() - said_at >= _BETWEEN:
+            said_at = monotonic()
+            _log.warning("histories are chained", service=found.service, events=done)
+
+    chain_histories(found.tables, on_step)
+
+
+_BETWEEN: Final = 2.0
+"""Seconds between two lines that say how far a script is."""
+
+_log = structlog.get_logger()
+
+
 def _deliveries(found: _Migration) -> list[tuple[Any, ...]]:
     """Of each link that has any: when it is due, its tries, and the call that was started."""
     started = {
@@ -137,6 +162,7 @@ def _deliveries(found: _Migration) -> list[tuple[Any, ...]]:
 _SCRIPTS: Sequence[tuple[int, str, _Script]] = (
     (1, "positions are those of logs", _migrate_positions),
     (2, "a link's delivery, and a breaker, is one row", _migrate_deliveries),
+    (3, "each history is a chain of hashes", _chain_histories),
 )
 """Every script, by its number, with what it does."""
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 
+from domain.hash_chain import BrokenChain, ChainedStore
 from domain.identity import AccountId, PortalDriverId, portal_driver_stream
 from domain.portal import DriverCreated, DriverUpdated
 from domain.store import (
     CommandAnswer,
     DeadLetter,
     Event,
+    HistoryHead,
     JournalRow,
     MendedRecord,
     MigratedTables,
@@ -105,6 +107,7 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
     JournalRow(
         id="1", at="?", account="acme", command="?", subject="?", by="jane", role="?", authenticated="", note="tidy up"
     ),
+    HistoryHead(history="0b1a4f526d0e4d5c9a5e6f7f6f0f2c11", version=2, hash="?"),
 )
 """A row of each table that a store has whatever its service keeps."""
 
@@ -150,6 +153,29 @@ class RebuildableStand(Protocol):
     def store(self) -> RebuildableStore:
         """The store; empty at first."""
         ...
+
+
+class ChainedStand(Protocol):
+    """A store whose histories can be checked."""
+
+    @property
+    def store(self) -> ChainedStore:
+        """The store; empty at first."""
+        ...
+
+    def reopen(self) -> None:
+        """Close the store, and open it again where it was."""
+        ...
+
+
+def broken_in(store: ChainedStore, *, limit: int = 3) -> tuple[int, BrokenChain | None]:
+    """How many events are as they were stored, and the first that is not."""
+    part = store.check_chains("", limit)
+    events = part.events
+    while part.next is not None:
+        part = store.check_chains(part.next, limit)
+        events += part.events
+    return events, part.broken
 
 
 def entry(name: str, *, account: str = "acme", size: int = 0, **profile: str) -> Entry:

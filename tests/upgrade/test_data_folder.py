@@ -13,6 +13,7 @@ import pytest
 from domain.store import Store, Stored
 from services.wiring.rebuild import stale_models
 from services.wiring.registry import SERVICES
+from tests.contract.stands import broken_in
 from tests.support import exactly_once
 from tests.support.processes import Up, outliving_client, sandboxes
 from tests.unit.services.wiring.rebuilt import checked, opened_stores
@@ -64,6 +65,8 @@ def test_a_second_start_makes_nothing_again(folder: Path) -> None:
     with opened_stores(folder) as stores:
         assert stale_models(stores) == {}
         assert rows(stores) == first
+        for store in stores.values():
+            assert broken_in(store, limit=1000) == (store.log.end(), None)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,50 @@
+"""`driverlink verify`: whether what is stored is what was stored."""
+
+from typing import Any
+
+import typer
+
+from services.cli.client import DataOption, Json, JsonOption, ask
+from services.cli.printing import out, print_json, progress_bar
+
+
+def verify(data: DataOption = None, *, as_json: JsonOption = False) -> None:
+    """Check that every stored event is as it was stored, and none is missing.
+
+    Each history is a chain of hashes over the stored bytes. Of each log the first event that was altered, or is missing
+    or in another place, is printed. The services may run meanwhile. Exit status 1: there is one.
+
+    Examples:
+        driverlink verify
+        driverlink verify --json
+    """
+    with progress_bar(is_quiet=as_json) as progress:
+        bar = progress.add_task("events", total=None, note="")
+        logs: dict[str, dict[str, Any]] = {}
+        after: str | None = ""
+        while after is not None:
+            part = _part(data, after)
+            log = logs.setdefault(part["log"], {"log": part["log"], "events": 0, "broken": None})
+            log["events"] += part["events"]
+            log["broken"] = part["broken"]
+            progress.update(bar, advance=part["events"])
+            after = part["next"]
+    broken = [each for each in logs.values() if each["broken"]]
+    if as_json:
+        print_json({"logs": [*logs.values()]})
+    for each in () if as_json else broken:
+        out.print(_line(each), markup=False)
+    if not as_json and not broken:
+        count = sum(each["events"] for each in logs.values())
+        out.print(f"{count} events in {len(logs)} logs are as they were stored, and none is missing")
+    raise typer.Exit(1 if broken else 0)
+
+
+def _part(data: Any, after: str) -> Json:  # noqa: ANN401 - the option's
+    return ask(data, lambda services: services.get("/verification", after=after))
+
+
+def _line(log: Json) -> str:
+    broken = log["broken"]
+    where = "" if broken["position"] is None else f", at position {broken['position']},"
+    return f"{log['log']}: event {broken['event']}{where} {broken['problem']}; {log['events']} before it are in order"
