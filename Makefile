@@ -49,7 +49,7 @@ test-browser: $(INSTALLED) ## Go through the console in Chromium, which it insta
 approve: $(INSTALLED) ## Write the texts that people read again, to be read and committed
 	@$(BIN)/pytest -k approved --approve
 
-check: $(INSTALLED) ## Check format, lint, words, types, import contracts, generated pages, and run every test
+check: $(INSTALLED) ## Check format, lint, words, types, import contracts, generated pages, released schemas, and run every test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
@@ -58,6 +58,7 @@ check: $(INSTALLED) ## Check format, lint, words, types, import contracts, gener
 	$(BIN)/lint-imports
 	$(BIN)/python deploy/sandbox/make_sample.py --check
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/compatibility.py
 	@$(MAKE) --no-print-directory test
 
 fix: $(INSTALLED) ## Format, and mend what the linter can mend

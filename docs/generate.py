@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from adapters.kafka.topics import asyncapi
+from docs.contract import asyncapi, schemas
 from domain.account import AccountEvent, ErasureBegan, Role
 from domain.driver_link import Rationale
 from domain.outcomes import ReportEvent
@@ -30,7 +30,6 @@ from services.api.permissions import PERMISSIONS, Permission, Scope
 from services.api.problems import all_kinds
 from services.api.routing import GuardedRoute
 from services.cli.app import LazyGroup, app
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 from services.wiring.settings import (
     ApiSettings,
     DistributedSettings,
@@ -81,8 +80,9 @@ def pages() -> dict[Path, str]:
         reference / "situations.md": _page("Situations", "domain/situations.py", _situations()),
         reference / "permissions.md": _page("Permissions", "services/api/permissions.py", _permissions()),
         reference / "problems.md": _page("Problems", "services/api/problems.py", _problems()),
-        reference / "asyncapi.json": _asyncapi(),
-        reference / "openapi.json": json.dumps(openapi(), indent=2, ensure_ascii=False) + "\n",
+        reference / "asyncapi.json": _json(asyncapi(version("driverlink"))),
+        **{reference / "schemas" / f"{topic}.json": _json(schema) for topic, schema in schemas().items()},
+        reference / "openapi.json": _json(openapi()),
         DOCS / "explanation" / "adr" / "README.md": _page(
             "Architecture decision records", "docs/explanation/adr/", _records()
         ),
@@ -245,10 +245,8 @@ def _problems() -> Iterator[str]:
         yield from (f"## {kind.slug}", "", f"{kind.status.value}: {kind.title}.", kind.advice, "")
 
 
-def _asyncapi() -> str:
-    topics = {ACCOUNTS: AccountEvent, CHANGES: PortalDriverEvent, DECISIONS: DeciderEvent}
-    described = asyncapi({**topics, **dict.fromkeys(OUTCOMES, ReportEvent)}, version=version("driverlink"))
-    return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+def _json(document: object) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _sentences(text: str | None) -> Iterator[str]:

@@ -5,33 +5,19 @@ epoch begins belongs to former epochs, and is sent once more in this one.
 """
 
 import asyncio
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache, reduce
-from operator import or_
-from typing import Annotated, Any, Protocol, get_type_hints, is_typeddict
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from aiokafka.partitioner import murmur2
-from faststream.kafka import KafkaBroker
-from faststream.specification import AsyncAPI
-from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from adapters.kafka.cloud_events import (
-    EPOCH,
-    INSTALLATION,
-    JSON,
-    SPECIFICATION,
-    TARGET,
-    ConsumerRecord,
-    tolerate_header_names,
-)
+from adapters.kafka.cloud_events import INSTALLATION, ConsumerRecord, tolerate_header_names
 from adapters.kafka.connection import KafkaAccess, StreamsMisconfigured, administering, looking, meaning
-from domain.store import Event
 
 LARGEST_BATCH = 10 * 1024 * 1024
 """Bytes of the largest batch of records that a topic takes."""
@@ -256,79 +242,3 @@ def start(stream: str, position: int, *, beginning: int, end: int, begun: Mappin
             "were never read; let the topic keep them for ever (retention.ms=-1), then set another DRIVERLINK_EPOCH"
         )
     return at
-
-
-_IN_HEADERS = ("originator_id", "originator_version")
-"""Fields of every event that are in `ce_id`, and not in the value."""
-
-_HEADERS = {
-    "ce_specversion": {"const": SPECIFICATION},
-    "ce_id": {"type": "string", "description": "The history and the version of the event in it, with a slash between."},
-    "ce_source": {"type": "string", "description": "The service that wrote it: `/driverlink/<service>`."},
-    "ce_type": {"type": "string", "description": "Under which name the event is stored."},
-    "ce_subject": {"type": "string", "description": "The portal driver that it is about; absent where there is none."},
-    "ce_time": {"type": "string", "format": "date-time"},
-    "ce_sequence": {
-        "type": "string",
-        "description": "Its position in the log of its service: a number that rises within a partition. "
-        "What comes with one that is not above the last one was sent before.",
-    },
-    TARGET: {
-        "type": "string",
-        "description": "The only target that it concerns; absent where it may concern each of them.",
-    },
-    INSTALLATION: {"type": "string", "description": "The id of the installation that wrote it."},
-    EPOCH: {"type": "string", "description": "In which epoch it was sent; in a later one every log is sent again."},
-    "content-type": {"const": JSON},
-}
-
-_KEY = {
-    "type": "string",
-    "description": "The account, in UTF-8; its partition is by murmur2, as Kafka's clients do it.",
-}
-
-
-class Moment(BaseModel):
-    """A moment as it is stored."""
-
-    model_config = ConfigDict(title="Moment")
-
-    type_: str = Field(alias="_type_", json_schema_extra={"const": "datetime_iso"})
-    data_: str = Field(alias="_data_", json_schema_extra={"format": "date-time"})
-
-
-def asyncapi(topics: Mapping[str, type[Event]], *, version: str) -> dict[str, Any]:
-    """The document of these topics, each by what its events have in common; the same for the same code."""
-    broker = KafkaBroker("localhost:9092")
-    publishers = [
-        broker.publisher(topic, title=topic, description=kind.__doc__, schema=reduce(or_, map(_to_model, kinds)))
-        for topic, kind in topics.items()
-        if (kinds := [event for event in Event.BY_TOPIC.values() if issubclass(event, kind)])
-    ]
-    made = AsyncAPI(broker, title="Driver Sync", version=version).to_specification().to_jsonable()
-    del publishers, made["servers"]
-    # FastStream puts a colon into names, which AsyncAPI has not among its letters.
-    document: dict[str, Any] = json.loads(json.dumps(made, sort_keys=True).replace(":Message", ".Message"))
-    for channel in document["channels"].values():
-        del channel["servers"]
-    for message in document["components"]["messages"].values():
-        # What FastStream does not know: our headers and our key.
-        del message["correlationId"]
-        message["headers"] = {
-            "type": "object",
-            "properties": _HEADERS,
-            "required": [name for name in _HEADERS if name not in {"ce_subject", TARGET}],
-        }
-        message["bindings"] = {"kafka": {"key": _KEY, "bindingVersion": "0.5.0"}}
-    return document
-
-
-def _to_model(event: type[Event]) -> type[BaseModel]:
-    hints = get_type_hints(event)
-    # A model cannot hold a typed dictionary.
-    plain = {name: dict[str, Any] if is_typeddict(hint) else hint for name, hint in hints.items()}
-    properties: dict[str, Any] = {each.name: plain[each.name] for each in fields(event)}
-    properties = {name: (hint, ...) for name, hint in {**properties, "at": Moment}.items() if name not in _IN_HEADERS}
-    if form := getattr(event, "class_version", 0):
-        properties["class_version"] = Annotated[int, Field(json_schema_extra={"const": form})], ...
-    return create_model(event.TOPIC, __doc__=event.__doc__, **properties)
