@@ -416,11 +416,19 @@ class Stream(Protocol):
         ...
 
 
+class Log(Stream, Protocol):
+    """The stream that a service itself writes; it can also be read from its end."""
+
+    def read_back(self, before: int, limit: int) -> Sequence[Record]:
+        """The records before this position, at most `limit`, the newest first. Raises `StoreFailed`."""
+        ...
+
+
 class Store(Protocol):
     """What one service owns: the histories it writes, its tables, and how far it has read others' streams."""
 
     @property
-    def log(self) -> Stream:
+    def log(self) -> Log:
         """Everything that was stored as an event, in the order of commits."""
         ...
 

@@ -70,9 +70,16 @@ class RelationalLog:
 
     def read(self, after: int, limit: int) -> Sequence[Record]:
         """The records behind this position, in order."""
+        return self._read(">", after, "", limit)
+
+    def read_back(self, before: int, limit: int) -> Sequence[Record]:
+        """The records before this position, the newest first."""
+        return self._read("<", before, " DESC", limit)
+
+    def _read(self, side: str, place: int, order: str, limit: int) -> Sequence[Record]:
         position, placeholder = self._dialect.position, self._dialect.placeholder
-        rest = f"WHERE {position} > {placeholder} ORDER BY {position} LIMIT {placeholder}"
-        found = self._fetch(select_events(self._dialect, rest), [after, limit])
+        rest = f"WHERE {position} {side} {placeholder} ORDER BY {position}{order} LIMIT {placeholder}"
+        found = self._fetch(select_events(self._dialect, rest), [place, limit])
         return [to_record(self._mapper, *placed(values, self._dialect.to_uuid(values[1]))) for values in found]
 
     def end(self) -> int:

@@ -67,14 +67,15 @@ def logs_of(readers: Readers) -> Logs:
 
 
 def marks_at(logs: Logs, moment: datetime) -> dict[str, int]:
-    """How far each log had come at this moment, found by halving it. Raises `StoreFailed`.
+    """How far each log had come at this moment. Raises `StoreFailed`."""
+    return {name: mark_at(store.log, moment) for name, store in logs.items()}
+
+
+def mark_at(log: Stream, moment: datetime) -> int:
+    """The position of the last record until this moment, found by halving the log. Raises `StoreFailed`.
 
     Where a clock was set back there are several such positions, and this is one of them.
     """
-    return {name: _mark(store.log, moment) for name, store in logs.items()}
-
-
-def _mark(log: Stream, moment: datetime) -> int:
     low, high = 0, log.end()
     while low < high:
         middle = (low + high) // 2

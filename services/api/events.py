@@ -3,23 +3,27 @@
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from json import dumps, loads
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Query, Request, Response
 from pydantic import Field
 
 from domain.cleaning import LONGEST, LONGEST_ID, clean
-from domain.identity import Target
+from domain.driver_link import Decision
+from domain.identity import AccountId, PortalDriverId, Target, link_stream
+from domain.outcomes import Outcome
 from domain.profile import SPECS
-from domain.store import Event, Record, Stream
+from domain.store import Event, Log, Record, Store
 from services.accounts.handlers import account_of, did_you_mean
+from services.api.as_of import mark_at
+from services.api.driver_log import logs_of_driver
 from services.api.installation import Installation
 from services.api.naming import NamedTarget, is_stated, moment_named, number_named, unknown_driver
 from services.api.routing import Installed, new_router
@@ -55,7 +59,9 @@ class EventFilter:
     """Which events are asked for; what is None or empty is not asked about.
 
     `driver` is a portal driver id, `driver_id` a Driveri DriverID and `types` are names such as `CreateDecided`, both
-    in any letter case. `since` and `until` carry a time zone; what has no moment is within any.
+    in any letter case. `since` and `until` carry a time zone; what has no moment is within any. `reason`, `outcome` and
+    `trigger` are as in events, and `by` is who asked, or in whose name. `correlation` is a trigger with its reference;
+    `effects` are the decisions on a target that were made for it, by their versions.
     """
 
     account: str | None = None
@@ -65,18 +71,71 @@ class EventFilter:
     types: frozenset[str] = frozenset()
     since: datetime | None = None
     until: datetime | None = None
+    reason: str | None = None
+    outcome: str | None = None
+    trigger: str | None = None
+    by: str | None = None
+    correlation: "Correlation | None" = None
+    effects: frozenset[tuple[str, int]] = frozenset()
 
     def let_through(self, event: LoggedEvent) -> bool:
         """Whether this event is asked for."""
         if self.account not in (None, event.account) or self.target not in (None, event.target):
             return False
+        if not self._is_about(event.data) or (self.correlation and not self._follows(event, self.correlation)):
+            return False
         if self.types and event.type.casefold() not in {name.casefold() for name in self.types}:
             return False
         if event.at and not (self.since or event.at) <= event.at <= (self.until or event.at):
             return False
-        if self.driver is not None and self.driver not in _drivers(event):
+        # What triggered a decision about a driver may be about others, too, or about all.
+        is_trigger = self.correlation is not None and self.correlation.is_of(event)
+        if self.driver is not None and not is_trigger and self.driver not in _drivers(event):
             return False
         return self.driver_id is None or self.driver_id.casefold() in _driver_ids(event)
+
+    def _is_about(self, data: Mapping[str, Any]) -> bool:
+        """Whether it has the reason, outcome, trigger and person that are asked for."""
+        trigger = _rationale(data).get("trigger")
+        asked = ((self.reason, data.get("reason")), (self.outcome, data.get("outcome")), (self.trigger, trigger))
+        return all(wanted in (None, found) for wanted, found in asked) and (
+            self.by is None or self.by in (data.get("by"), data.get("authenticated"))
+        )
+
+    def _follows(self, event: LoggedEvent, correlation: "Correlation") -> bool:
+        """Whether it is the trigger itself, was decided for it, or is what became of such a decision."""
+        rationale, decision = _rationale(event.data), event.data.get("decision")
+        is_for_it = (rationale.get("trigger"), rationale.get("ref")) == (correlation.trigger, correlation.ref)
+        return is_for_it or correlation.is_of(event) or (event.target, decision) in self.effects
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """What started decisions: the kind of trigger, and which one of these, as in a rationale."""
+
+    trigger: str
+    ref: str
+
+    def is_of(self, event: LoggedEvent) -> bool:
+        """Whether this event is what is referred to: by its version, the hash of a set, or the decision it answers."""
+        named = {"approval": event.data.get("digest"), "answer": event.data.get("decision")}
+        return event.type in _TRIGGERS.get(self.trigger, ()) and str(named.get(self.trigger, event.version)) == self.ref
+
+
+_TRIGGERS: Mapping[str, Collection[str]] = {
+    "change": ("DriverCreated", "DriverUpdated", "DriverDeleted"),
+    "scan": ("RosterScanned",),
+    "answer": ("CallAnswered",),
+    "retry": ("RetryRequested",),
+    "reconciliation": ("ReconciliationRequested",),
+    "approval": ("DeletesApproved", "DeletesRejected"),
+}
+"""The events that triggers refer to."""
+
+
+def _rationale(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = data.get("rationale")
+    return found if isinstance(found, Mapping) else {}
 
 
 def logged(log: str, record: Record) -> LoggedEvent:
@@ -146,6 +205,7 @@ MOST_SCANNED = 2000
 
 _PAGE = 200
 _EARLIEST = datetime.fromtimestamp(0, UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 _SLACK = timedelta(minutes=10)
 """How far clocks may have been set back, so that a log is not quite in the order of time."""
 
@@ -169,7 +229,9 @@ class EventPage(ResponseBody):
     is_end: bool
 
 
-def read_events(streams: Mapping[str, Stream], filters: EventFilter, cursor: str | None, limit: int) -> EventPage:
+def read_events(
+    streams: Mapping[str, Log], filters: EventFilter, cursor: str | None, limit: int, *, newest_first: bool = False
+) -> EventPage:
     """The next events of these logs that match, at most `limit`; there may be none before the end.
 
     What happened at the same moment comes in the order of the logs.
@@ -178,41 +240,66 @@ def read_events(streams: Mapping[str, Stream], filters: EventFilter, cursor: str
     """
     if limit < 1:
         raise ValueError("a page has at least one event")
-    positions = _start(streams, filters, cursor)
-    logs = [_records(name, stream, positions[name], filters.until) for name, stream in streams.items()]
+    positions = _start(streams, filters, cursor, newest_first=newest_first)
+    reading = _records_back if newest_first else _records
+    logs = [reading(name, stream, positions[name], filters) for name, stream in streams.items()]
+    # The newest first is the same order turned round, also for what happened at the same moment.
+    logs = logs[::-1] if newest_first else logs
+    key = _moment_back if newest_first else _moment
     found: list[LoggedEvent] = []
     cursors: list[str] = []
     scanned = 0
-    for name, record in islice(merge(*logs, key=lambda each: _moment(each[1])), MOST_SCANNED):
+    merged = merge(*logs, key=lambda each: key(each[1]), reverse=newest_first)
+    for name, record in islice(merged, MOST_SCANNED):
         scanned += 1
         positions[name] = record.position
         event = logged(name, record)
         if filters.let_through(event):
             found.append(event)
-            cursors.append(_encoded(positions))
+            cursors.append(_encoded(positions, newest_first=newest_first))
         if len(found) == limit:
             break
     is_end = scanned < MOST_SCANNED and len(found) < limit
-    return EventPage(events=tuple(found), cursors=tuple(cursors), cursor=_encoded(positions), is_end=is_end)
+    last = _encoded(positions, newest_first=newest_first)
+    return EventPage(events=tuple(found), cursors=tuple(cursors), cursor=last, is_end=is_end)
 
 
-def _start(streams: Mapping[str, Stream], filters: EventFilter, cursor: str | None) -> dict[str, int]:
+def _start(
+    streams: Mapping[str, Log], filters: EventFilter, cursor: str | None, *, newest_first: bool
+) -> dict[str, int]:
     if cursor is not None:
-        return _decoded(cursor, streams)
+        return _decoded(cursor, streams, newest_first=newest_first)
+    if newest_first:
+        until = filters.until + _SLACK if filters.until else None
+        return {name: (mark_at(stream, until) if until else stream.end()) + 1 for name, stream in streams.items()}
     return {name: _before(stream, filters.since) for name, stream in streams.items()}
 
 
-def _encoded(positions: Mapping[str, int]) -> str:
-    return urlsafe_b64encode(dumps(positions, sort_keys=True).encode()).decode()
+_BACK = "-"
+"""Stands before the names of logs in a cursor that goes back."""
 
 
-def _records(name: str, stream: Stream, after: int, until: datetime | None) -> Iterator[tuple[str, Record]]:
+def _encoded(positions: Mapping[str, int], *, newest_first: bool) -> str:
+    named = {f"{_BACK}{name}": at for name, at in positions.items()} if newest_first else positions
+    return urlsafe_b64encode(dumps(named, sort_keys=True).encode()).decode()
+
+
+def _records(name: str, stream: Log, after: int, filters: EventFilter) -> Iterator[tuple[str, Record]]:
     while page := stream.read(after, _PAGE):
         for record in page:
-            if until and _moment(record) - _SLACK > until:
+            if filters.until and _moment(record) - _SLACK > filters.until:
                 return
             yield name, record
         after = page[-1].position
+
+
+def _records_back(name: str, stream: Log, before: int, filters: EventFilter) -> Iterator[tuple[str, Record]]:
+    while page := stream.read_back(before, _PAGE):
+        for record in page:
+            if filters.since and record.event and record.event.at + _SLACK < filters.since:
+                return
+            yield name, record
+        before = page[-1].position
 
 
 def _moment(record: Record) -> datetime:
@@ -220,7 +307,12 @@ def _moment(record: Record) -> datetime:
     return record.event.at if record.event else _EARLIEST
 
 
-def _before(stream: Stream, moment: datetime | None) -> int:
+def _moment_back(record: Record) -> datetime:
+    """The same from the end: what cannot be read comes before anything else, too."""
+    return record.event.at if record.event else _LATEST
+
+
+def _before(stream: Log, moment: datetime | None) -> int:
     """The position behind which everything since this moment stands, found by halving."""
     if moment is None:
         return 0
@@ -235,16 +327,17 @@ def _before(stream: Stream, moment: datetime | None) -> int:
     return low
 
 
-def _decoded(cursor: str, streams: Mapping[str, Stream]) -> dict[str, int]:
+def _decoded(cursor: str, streams: Mapping[str, Log], *, newest_first: bool) -> dict[str, int]:
     try:
         positions = loads(urlsafe_b64decode(cursor.encode()))
     except (ValueError, RecursionError):
         raise BadCursor from None
-    if not isinstance(positions, dict) or positions.keys() != streams.keys():
+    names = [f"{_BACK}{name}" if newest_first else name for name in streams]
+    if not isinstance(positions, dict) or positions.keys() != {*names}:
         raise BadCursor
     if not all(type(position) is int and 0 <= position <= LARGEST_INTEGER for position in positions.values()):
         raise BadCursor
-    return positions
+    return {name: positions[named] for name, named in zip(streams, names, strict=True)}
 
 
 router = new_router("events")
@@ -282,6 +375,12 @@ class EventQuery:
     since: str | None = None
     until: str | None = None
     log: str | None = None
+    reason: str | None = None
+    outcome: Outcome | None = None
+    trigger: str | None = None
+    by: str | None = None
+    correlation: str | None = None
+    newest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,14 +388,17 @@ class EventReader:
     """Reads what a client asks for, page by page."""
 
     installation: Installation
-    streams: Mapping[str, Stream]
+    streams: Mapping[str, Log]
     filters: EventFilter
+    newest_first: bool = False
 
     async def page(self, cursor: str | None, limit: int) -> FollowedEventPage:
         """The next page. Raises `BadCursor`, `StoreFailed`."""
-        found = await self.installation.readers.call(read_events, self.streams, self.filters, cursor, limit)
+        found = await self.installation.readers.call(
+            read_events, self.streams, self.filters, cursor, limit, newest_first=self.newest_first
+        )
         until = self.filters.until
-        is_over = found.is_end and until is not None and utc_now() - until >= _UNDER_WAY
+        is_over = found.is_end and (self.newest_first or (until is not None and utc_now() - until >= _UNDER_WAY))
         return FollowedEventPage(**dict(found), is_over=is_over)
 
     async def lines(self, page: FollowedEventPage) -> AsyncIterator[str]:
@@ -337,16 +439,50 @@ async def reader_of(installation: Installation, query: EventQuery) -> EventReade
         types=frozenset(name for text in query.kinds for name in _types(text)),
         since=moment_named(query.since),
         until=moment_named(query.until),
+        reason=query.reason,
+        outcome=query.outcome,
+        trigger=query.trigger,
+        by=query.by,
+        correlation=_correlation_named(query.correlation),
     )
     if filters.since and filters.until and filters.since > filters.until:
         raise Malformed(f"nothing is since {query.since} and until {query.until}: the one is after the other")
     if filters.driver is not None and not await readers.call(is_stated, readers.intake, filters.driver, account):
         raise await readers.call(unknown_driver, readers.intake, account, filters.driver)
-    known = installation.logs
+    known: Mapping[str, Log] = installation.logs
+    if account is not None and filters.driver is not None:
+        known = logs_of_driver(installation, AccountId(account), PortalDriverId(filters.driver))
+        filters = replace(filters, effects=await readers.call(_effects, readers.decider, filters))
+    elif filters.correlation:
+        raise Malformed("a correlation is one of a driver's: name the account and the driver")
     if query.log is not None and query.log not in known:
         raise Malformed(f"there is no log {query.log}; there are: {', '.join(known)}")
     streams = {name: stream for name, stream in known.items() if query.log in (None, name)}
-    return EventReader(installation=installation, streams=streams, filters=filters)
+    return EventReader(installation=installation, streams=streams, filters=filters, newest_first=query.newest_first)
+
+
+def _correlation_named(text: str | None) -> Correlation | None:
+    """What a trigger and its reference name, as `change/3`. Raises `Malformed`."""
+    if text is None:
+        return None
+    trigger, _, ref = text.partition("/")
+    if not (trigger and ref):
+        raise Malformed(f"a correlation is a trigger and its reference, such as change/3, not {text!r}")
+    return Correlation(trigger, ref)
+
+
+def _effects(decider: Store, filters: EventFilter) -> frozenset[tuple[str, int]]:
+    """The decisions on a driver that were made for what is asked after. Raises `StoreFailed`."""
+    if filters.correlation is None or filters.account is None or filters.driver is None:
+        return frozenset()
+    account, driver = AccountId(filters.account), PortalDriverId(filters.driver)
+    facts = chain.from_iterable(decider.histories([link_stream(account, target, driver) for target in Target]).values())
+    asked = (filters.correlation.trigger, filters.correlation.ref)
+    return frozenset(
+        (fact.target, fact.originator_version)
+        for fact in facts
+        if isinstance(fact, Decision) and (fact.rationale.get("trigger"), fact.rationale.get("ref")) == asked
+    )
 
 
 _FORMS: dict[int | str, dict[str, Any]] = {
@@ -374,11 +510,23 @@ async def list_events(
     since: str | None = None,
     until: str | None = None,
     log: str | None = None,
+    reason: Annotated[str | None, Query(description="Only with this reason, such as `conflict`.")] = None,
+    outcome: Annotated[Outcome | None, Query(description="Only calls that ended so.")] = None,
+    trigger: Annotated[str | None, Query(description="Only what this started, such as `change`.")] = None,
+    by: Annotated[str | None, Query(description="Only what this person asked for.")] = None,
+    correlation: Annotated[
+        str | None,
+        Query(description="With an account and a driver: one trigger, such as `change/3`, and all that followed."),
+    ] = None,
+    order: Annotated[Literal["oldest", "newest"], Query(description="Which events come first.")] = "oldest",
     cursor: str | None = None,
     limit: str = "200",
     last_event_id: Annotated[str, Header()] = "",
 ) -> FollowedEventPage | Response:
-    """List what happened, oldest first: in pages, as lines of JSON, or as Server-Sent Events that go on."""
+    """List what happened, by default oldest first: in pages, as lines of JSON, or as Server-Sent Events that go on.
+
+    Of one driver of an account only the histories that concern it are read.
+    """
     most = number_named("limit", limit, _MOST_EVENTS)
     query = EventQuery(
         account=account,
@@ -389,6 +537,12 @@ async def list_events(
         since=since,
         until=until,
         log=log,
+        reason=reason,
+        outcome=outcome,
+        trigger=trigger,
+        by=by,
+        correlation=correlation,
+        newest_first=order == "newest",
     )
     reader = await reader_of(installation, query)
     page = await reader.page(last_event_id or cursor, most)

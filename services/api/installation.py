@@ -9,7 +9,7 @@ from domain.failures import ClearFailure
 from domain.hash_chain import ChainedStore
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
-from domain.store import Row, Store, Stream, Where
+from domain.store import Log, Row, Store, Where
 from services.accounts.handlers import Accounts
 from services.api.authentication import Access, Provider
 from services.decider.dry_run import Scratch
@@ -229,7 +229,7 @@ class Installation:
         return self.service("decider")
 
     @property
-    def logs(self) -> dict[str, Stream]:
+    def logs(self) -> dict[str, Log]:
         """Every log as queries read it, by the name that people know it by."""
         return {each.log_title: self.readers.stores[each.name].log for each in self.registry}
 

@@ -1,10 +1,9 @@
 """`driverlink status`, `events` and `explain`."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -334,6 +333,22 @@ def events(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Up to this date or time; with -f it ends then.")] = None,
     *,
+    reason: Annotated[str | None, typer.Option(help="Only with this reason, such as conflict or down.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="Only calls that ended so: confirmed, exists, missing, refused or deferred.")
+    ] = None,
+    trigger: Annotated[
+        str | None,
+        typer.Option(help="Only what this started: change, scan, answer, reconciliation, retry or approval."),
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="PERSON", help="Only what this person asked for.")] = None,
+    correlation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRIGGER/REF",
+            help="With --account and --driver: one trigger, such as change/3, and all that followed.",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Print at most this many of the newest.")] = 200,
     utc: UtcOption = False,  # noqa: ARG001 - its callback has done the work
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until Ctrl-C.")] = False,
@@ -349,6 +364,8 @@ def events(
         driverlink events --since 1h
         driverlink events --account acme --type DeleteHeld
         driverlink events --driver 200006 --follow
+        driverlink events --account acme --driver 200006 --correlation change/3
+        driverlink events --outcome refused --since 1d
     """
     query: Json = {
         "account": account,
@@ -359,17 +376,25 @@ def events(
         "log": log,
         "since": moment_of(since),
         "until": until,
-        "limit": _PAGE,
+        "reason": reason,
+        "outcome": outcome,
+        "trigger": trigger,
+        "by": by,
+        "correlation": correlation,
     }
     is_any = False
-    found = _events(data, query, is_following=follow) if follow or as_json else _newest(data, query, limit)
+    if follow or as_json:
+        found = _events(data, {**query, "limit": _PAGE}, is_following=follow)
+    else:
+        newest = {**query, "order": "newest", "limit": min(limit, _PAGE)}
+        found = islice(_events(data, newest, is_following=False), limit)
     for event in found:
         is_any = True
         (print_json if as_json else _print_event)(event)
     if not is_any and driver_id is not None:
         raise CommandRefused(f"no matching event mentions the Driveri DriverID {driver_id}")
     if not is_any:
-        is_filtered = any((account, driver, target, event_type, log, since, until))
+        is_filtered = any(query.values())
         print_note("no event matches" if is_filtered else "nothing has happened yet")
 
 
@@ -379,29 +404,6 @@ def _print_event(event: Json) -> None:
     why = " ".join(str(rationale[name]) for name in ("situation", "trigger", "ref") if rationale.get(name))
     line = f"{moment(event['at'])}  {event['type']:16} {where}  {event['unreadable'] or why}"
     out.print(line.rstrip(), markup=False)
-
-
-_LOOKED_BACK = (timedelta(hours=1), timedelta(days=1), timedelta(days=30))
-"""How far it is looked back for the newest events, step by step, before the whole log is read."""
-
-
-def _newest(data: Path | None, query: Json, limit: int) -> Iterator[Json]:
-    """The newest events that match, the newest first."""
-    starts = (
-        [query["since"]]
-        if query["since"] is not None or query["until"] is not None
-        else [*map(_back, _LOOKED_BACK), None]
-    )
-    found = deque[Json](maxlen=limit)
-    for start in starts:
-        found = deque(_events(data, {**query, "since": start}, is_following=False), maxlen=limit)
-        if len(found) == limit:
-            break
-    yield from reversed(found)
-
-
-def _back(span: timedelta) -> str:
-    return (datetime.now(UTC) - span).isoformat()
 
 
 def _events(data: Path | None, query: Json, *, is_following: bool) -> Iterator[Json]:

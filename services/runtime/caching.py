@@ -19,12 +19,12 @@ from domain.store import (
     FILLED,
     Commit,
     Event,
+    Log,
     Record,
     Row,
     Store,
     StoreConflict,
     Stored,
-    Stream,
     Unit,
     Value,
     Values,
@@ -102,7 +102,7 @@ class CachingStore:
             known.is_whole.clear()
 
     @property
-    def log(self) -> Stream:
+    def log(self) -> Log:
         """Everything that was stored as an event, in the order of commits."""
         return self.behind.log
 

@@ -110,5 +110,13 @@ class Histories:
         between = UUID(int=(lower.int + higher.int) // 2)
         assert list(store.ids(between, 10)) == [higher]
 
+    def test_a_log_is_read_back_from_any_position(self, store: Store) -> None:
+        for number in "123":
+            store.commit(unit(fact(number)))
+        whole = [*store.log.read(0, 10)]
+        assert [*store.log.read_back(store.log.end() + 1, 10)] == whole[::-1]
+        assert [*store.log.read_back(whole[2].position, 1)] == [whole[1]]
+        assert [*store.log.read_back(whole[0].position, 10)] == []
+
     def test_a_store_without_events_has_no_ids(self, store: Store) -> None:
         assert list(store.ids(None, 10)) == []

@@ -234,7 +234,7 @@ def approve(services: SteppedServices, target: Target) -> None:
 
 async def every_page(app: FastAPI) -> None:
     """Ask the API for everything that it shows: of one account, driver and target, and of all."""
-    known = {"account": ACME, "target": "driveri", "driver": "p3", "find": "d"}
+    known = {"account": ACME, "target": "driveri", "driver": "p3", "find": "d", "from": "2026-01-01", "id": "D3"}
     transport = httpx.ASGITransport(at_local_socket(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
         for path, verbs in app.openapi()["paths"].items():

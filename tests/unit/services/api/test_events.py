@@ -9,7 +9,7 @@ from json import dumps
 import pytest
 
 from domain.identity import Target
-from domain.store import Event, Record, Resubmission, Stream
+from domain.store import Event, Log, Record, Resubmission
 from services.api import events
 from services.api.events import BadCursor, EventFilter, EventPage, LoggedEvent, read_events
 from services.api.schema import to_json
@@ -20,7 +20,7 @@ SIZES = [1, 3, 1000]
 
 
 @pytest.fixture(scope="module")
-def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Stream]]:
+def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Log]]:
     """Two drivers are created, one is renamed, the other one deleted; for reading only."""
     fleet = Fleet(tmp_path_factory.mktemp("fleet"))
     fleet.start("1", "2")
@@ -31,13 +31,13 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, S
     fleet.close()
 
 
-def streams_of(fleet: Fleet) -> Mapping[str, Stream]:
+def streams_of(fleet: Fleet) -> Mapping[str, Log]:
     reports = {f"outcomes-{target}": store.log for target, store in fleet.reports.items()}
     return {"accounts": fleet.accounts.log, "changes": fleet.intake.log, "decisions": fleet.decider.log, **reports}
 
 
 def pages(
-    streams: Mapping[str, Stream], filters: EventFilter = EVERYTHING, limit: int = 1000, cursor: str | None = None
+    streams: Mapping[str, Log], filters: EventFilter = EVERYTHING, limit: int = 1000, cursor: str | None = None
 ) -> Iterator[EventPage]:
     while True:
         page = read_events(streams, filters, cursor, limit)
@@ -47,7 +47,7 @@ def pages(
             return
 
 
-def read(streams: Mapping[str, Stream], filters: EventFilter = EVERYTHING, limit: int = 1000) -> list[LoggedEvent]:
+def read(streams: Mapping[str, Log], filters: EventFilter = EVERYTHING, limit: int = 1000) -> list[LoggedEvent]:
     return [event for page in pages(streams, filters, limit) for event in page.events]
 
 
@@ -56,7 +56,7 @@ def told(found: Sequence[LoggedEvent]) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", SIZES)
-def test_logs_are_merged_in_the_order_of_time(streams: Mapping[str, Stream], limit: int) -> None:
+def test_logs_are_merged_in_the_order_of_time(streams: Mapping[str, Log], limit: int) -> None:
     found = read(streams, limit=limit)
     assert len(found) == sum(stream.end() for stream in streams.values())
     moments = [event.at for event in found if event.at]
@@ -72,7 +72,7 @@ def test_logs_are_merged_in_the_order_of_time(streams: Mapping[str, Stream], lim
 @pytest.mark.parametrize("limit", SIZES)
 @pytest.mark.parametrize("scanned", [1, 7, 2000])
 def test_the_size_of_pages_changes_nothing(
-    streams: Mapping[str, Stream], monkeypatch: pytest.MonkeyPatch, limit: int, scanned: int
+    streams: Mapping[str, Log], monkeypatch: pytest.MonkeyPatch, limit: int, scanned: int
 ) -> None:
     whole = read(streams)
     monkeypatch.setattr(events, "MOST_SCANNED", scanned)
@@ -80,8 +80,49 @@ def test_the_size_of_pages_changes_nothing(
     assert read(streams, limit=limit) == whole
 
 
+@pytest.mark.parametrize("limit", SIZES)
+@pytest.mark.parametrize("scanned", [1, 7, 2000])
+def test_the_newest_come_first_whatever_the_size_of_pages(
+    streams: Mapping[str, Log], monkeypatch: pytest.MonkeyPatch, limit: int, scanned: int
+) -> None:
+    whole, until = read(streams), datetime(2026, 3, 1, 8, 10, tzinfo=UTC)
+    monkeypatch.setattr(events, "MOST_SCANNED", scanned)
+    monkeypatch.setattr(events, "_PAGE", 2)
+    for filters in (EVERYTHING, EventFilter(until=until), EventFilter(since=until)):
+        found = backwards(streams, filters, limit)
+        assert found == [each for each in reversed(whole) if filters.let_through(each)]
+
+
+def backwards(streams: Mapping[str, Log], filters: EventFilter, limit: int = 1000) -> list[LoggedEvent]:
+    found: list[LoggedEvent] = []
+    page: EventPage | None = None
+    while page is None or not page.is_end:
+        page = read_events(streams, filters, page.cursor if page else None, limit, newest_first=True)
+        found += page.events
+    return found
+
+
+def test_a_cursor_does_not_turn_round(streams: Mapping[str, Log]) -> None:
+    page = read_events(streams, EVERYTHING, None, 2, newest_first=True)
+    with pytest.raises(BadCursor):
+        read_events(streams, EVERYTHING, page.cursor, 2)
+
+
+def test_events_are_found_by_reason_outcome_trigger_and_person(streams: Mapping[str, Log]) -> None:
+    whole = read(streams)
+    confirmed = [each for each in whole if each.type == "CallAnswered"]
+    assert confirmed
+    assert read(streams, EventFilter(outcome="confirmed")) == confirmed
+    assert read(streams, EventFilter(outcome="refused")) == []
+    assert read(streams, EventFilter(reason="conflict")) == []
+    assert {each.type for each in read(streams, EventFilter(trigger="change"))} >= {"RenameDecided", "DeleteDecided"}
+    asked = {each.data["by"] for each in whole if "by" in each.data}
+    for person in asked:
+        assert {each.data["by"] for each in read(streams, EventFilter(by=person))} == {person}
+
+
 def test_a_rare_filter_looks_at_a_bounded_number_of_records(
-    streams: Mapping[str, Stream], monkeypatch: pytest.MonkeyPatch
+    streams: Mapping[str, Log], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "MOST_SCANNED", 5)
     found = list(pages(streams, EventFilter(types=frozenset({"DriverDeleted"}))))
@@ -100,7 +141,7 @@ def test_following_shows_each_event_once(fleet: Fleet) -> None:
     assert told(following.events) == ["changes DriverCreated 2"]
 
 
-def test_an_event_is_shown_with_its_own_fields(streams: Mapping[str, Stream]) -> None:
+def test_an_event_is_shown_with_its_own_fields(streams: Mapping[str, Log]) -> None:
     found = next(event for event in read(streams) if event.type == "RenameDecided")
     assert (found.log, found.account, found.target, found.driver, found.version) == (
         "decisions",
@@ -143,12 +184,12 @@ def test_an_event_is_shown_with_its_own_fields(streams: Mapping[str, Stream]) ->
     ],
 )
 def test_filters_let_through_what_is_asked_for(
-    streams: Mapping[str, Stream], filters: EventFilter, expected: list[str]
+    streams: Mapping[str, Log], filters: EventFilter, expected: list[str]
 ) -> None:
     assert told(read(streams, filters)) == expected
 
 
-def test_a_driveri_driver_id_is_not_a_key_in_motive(streams: Mapping[str, Stream]) -> None:
+def test_a_driveri_driver_id_is_not_a_key_in_motive(streams: Mapping[str, Log]) -> None:
     assert read(streams, EventFilter(driver_id="1")) == []
 
 
@@ -160,13 +201,13 @@ def test_a_word_on_held_deletes_is_found_by_each_driver_it_is_about(fleet: Fleet
     assert [(event.log, event.driver) for event in found] == [("accounts", "")]
 
 
-def test_a_span_of_time_lets_through_its_ends(streams: Mapping[str, Stream]) -> None:
+def test_a_span_of_time_lets_through_its_ends(streams: Mapping[str, Log]) -> None:
     moments = sorted(event.at for event in read(streams) if event.at)
     span = EventFilter(since=moments[3], until=moments[8])
     assert [event.at for event in read(streams, span)] == [at for at in moments if moments[3] <= at <= moments[8]]
 
 
-def test_a_span_that_nothing_lies_in_is_empty(streams: Mapping[str, Stream]) -> None:
+def test_a_span_that_nothing_lies_in_is_empty(streams: Mapping[str, Log]) -> None:
     assert read(streams, EventFilter(since=datetime.max.replace(tzinfo=UTC))) == []
     assert read(streams, EventFilter(until=datetime.min.replace(tzinfo=UTC))) == []
 
@@ -208,6 +249,9 @@ class Shelf:
     def read(self, after: int, limit: int) -> Sequence[Record]:
         self.asked.append(after)
         return [record for record in self.records if record.position > after][:limit]
+
+    def read_back(self, before: int, limit: int) -> Sequence[Record]:
+        return [record for record in reversed(self.records) if record.position < before][:limit]
 
     def end(self) -> int:
         return self.records[-1].position if self.records else 0
@@ -262,7 +306,7 @@ def test_no_body_is_so_strange_that_it_cannot_be_shown(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("gap", [1, 10])
-def test_since_a_moment_the_log_is_not_read_from_its_start(streams: Mapping[str, Stream], gap: int) -> None:
+def test_since_a_moment_the_log_is_not_read_from_its_start(streams: Mapping[str, Log], gap: int) -> None:
     first = next(iter(streams["changes"].read(0, 1))).event
     assert first is not None
     count = 2000
@@ -273,7 +317,7 @@ def test_since_a_moment_the_log_is_not_read_from_its_start(streams: Mapping[str,
     assert len(long.asked) < 20
 
 
-def test_since_a_moment_a_log_whose_clock_was_set_back_is_read_whole(streams: Mapping[str, Stream]) -> None:
+def test_since_a_moment_a_log_whose_clock_was_set_back_is_read_whole(streams: Mapping[str, Log]) -> None:
     first = next(iter(streams["changes"].read(0, 1))).event
     assert first is not None
     minutes = [10, 11, 12, 4, 5, 6, 13, 14]
