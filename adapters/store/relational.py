@@ -25,6 +25,7 @@ from domain.store import (
     Event,
     EventTooLong,
     MendedRecord,
+    Position,
     ReadModelVersion,
     Record,
     Resubmission,
@@ -296,16 +297,19 @@ class RelationalStore(ABC):
         """All rows of the table beside, as they are stored."""
         return self.scan(beside(row))
 
-    def end_beside(self, versions: Mapping[type[Row], str]) -> None:
-        """Let the tables beside take the place of these tables, in one transaction."""
+    def end_beside(self, versions: Mapping[type[Row], str], positions: Sequence[Position] = ()) -> None:
+        """Let the tables beside take the place of these tables, in one transaction with positions that are new."""
         stored = [ReadModelVersion(name=row.TABLE, version=version) for row, version in versions.items()]
-        table = self._table(ReadModelVersion)
+        table, placeholder = self._table(ReadModelVersion), self._dialect.placeholder
         with self._transaction() as cursor:
             found = self._shapes(cursor)
             for row in versions:
                 for statement in self._taking_place(self._table(row), found.get(row.TABLE, frozenset())):
                     cursor.execute(statement)
             self._dialect.put(cursor, table, map(table.parameters, stored))
+            mark = f"INSERT INTO tracking (application_name, notification_id) VALUES ({placeholder}, {placeholder})"  # noqa: S608 - only placeholders
+            for each in positions:
+                cursor.execute(mark, [each.name, each.at])
 
     def erase(self, account: str, rows: Collection[type[Row]], but: Collection[str]) -> tuple[int, int]:
         """Erase an account's events and rows, in one transaction."""

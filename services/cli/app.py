@@ -54,6 +54,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "erase": ("maintenance", "Erase the data of removed accounts from every store."),
         "rebuild": ("maintenance", "Rebuild every read model from the log, or check them."),
         "verify": ("verification", "Check that every stored event is as it was stored, and none is missing."),
+        "handover": ("maintenance", "Let a successor that starts from the logs take the place of a service."),
         "dead-letters": ("dead_letters", "List, show, resubmit or discard records that a service could not handle."),
     },
     "Development": {
@@ -66,7 +67,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 So the overview is printed without loading any of these modules.
 """
 
-_LOGGED = ("up", "serve", "database", "topics", "erase", "rebuild", "demo", "sandbox")
+_LOGGED = ("up", "serve", "database", "topics", "erase", "rebuild", "handover", "demo", "sandbox")
 """The commands that run services or open stores; the others ask the API, and have nothing to log."""
 
 _PYDANTIC_PREFIX = "Value error, "

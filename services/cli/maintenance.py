@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +19,9 @@ from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed, create_topics, migrate_database
 from services.wiring.embedded import beside_stores, open_stores
 from services.wiring.erasing import Forget, erase_removed
-from services.wiring.rebuild import Difference, Step, Stores, differences
+from services.wiring.rebuild import Difference, Step, Stores, differences, hand_over
 from services.wiring.rebuild import rebuild as rebuilding
+from services.wiring.registry import SERVICES
 from services.wiring.settings import (
     DistributedSettings,
     EmbeddedSettings,
@@ -63,6 +65,38 @@ def rebuild(
     if not as_json and not differing:
         out.print("every read model matches the log" if check else "rebuilt every read model")
     raise typer.Exit(1 if differing else 0)
+
+
+def handover(
+    service: Annotated[str, typer.Argument(help="The service, such as projector-motive.", show_default=False)],
+    *,
+    data: OwnedFolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a successor that starts from the logs take the place of a service.
+
+    It replays what its predecessor had consumed, without any effect: no target is called. Then it takes its place with
+    the work in hand, in one transaction; after a kill, run it again. Stop every other process of the installation
+    first. Without --data it works on the database of DRIVERLINK_DATABASE_URL, where that is set.
+
+    Examples:
+        driverlink handover projector-motive
+    """
+    if service not in SERVICES:
+        raise typer.BadParameter(f"there is no service {service}: choose from {', '.join(SERVICES)}")
+    with _alone(data) as (stores, partition_of), progress_bar(is_quiet=as_json) as progress:
+        bars = {name: progress.add_task(name, total=None, note="") for name in stores}
+
+        def on_step(step: Step) -> None:
+            progress.update(bars[step.service], completed=step.done, total=max(step.total, 1))
+
+        done = hand_over(stores, service, partition_of=partition_of, on_step=on_step)
+    if as_json:
+        print_json(asdict(done))
+        return
+    for log, replayed in done.replayed.items():
+        out.print(f"replayed {replayed.events} events of {log}, up to position {replayed.mark}", markup=False)
+    out.print(f"{service} has taken its predecessor's place; {done.unfinished} pieces of work were handed over")
 
 
 def erase(*, data: OwnedFolderOption = None, as_json: JsonOption = False) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol, TypeVar
 
 from domain.hash_chain import ChainedStore
-from domain.store import Event, ReadModelVersion, Row, Store, Stored, Unit, Value, Values, key_of
+from domain.store import Event, Position, ReadModelVersion, Row, Store, Stored, Unit, Value, Values, key_of
 
 R = TypeVar("R", bound=Row)
 
@@ -68,11 +68,11 @@ class RebuildableStore(ChainedStore, Protocol):
         """All rows of the table beside, as `scan` gives them. Raises `StoreFailed`."""
         ...
 
-    def end_beside(self, versions: Mapping[type[Row], str]) -> None:
+    def end_beside(self, versions: Mapping[type[Row], str], positions: Sequence[Position] = ()) -> None:
         """Let the tables beside take the place of these tables, as of this version each, in one transaction.
 
-        Columns of `WORK` stay as they are in the old table, where it has them. Raises `StoreFailed`; then everything is
-        as it was.
+        The positions, of none of which the store has any yet, are stored with them. Columns of `WORK` stay as they are
+        in the old table, where it has them. Raises `StoreFailed`; then everything is as it was.
         """
         ...
 

@@ -146,7 +146,7 @@ class Distributed:
                 if models := stale_models(stores):
                     with closing(self._lock_of(*(SERVICES[name] for name in models))) as alone:
                         alone.acquire_exclusive()
-                        upgrade(stores, self.partition_of)
+                        upgrade(stores, self.partition_of, self._settings.kafka_partitions)
 
     async def process(self, spec: ServiceSpec) -> Process:
         """A process of a service, once its topics and those that it consumes are found as expected.

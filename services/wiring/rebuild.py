@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import structlog
 
-from domain.store import DeadLetter, MendedRecord, ReadModelVersion, Record, Row, Store, Stored, Unit
+from domain.store import DeadLetter, MendedRecord, Position, ReadModelVersion, Record, Row, Store, Stored, Unit
 from services.runtime.consumer import Consumed, PartitionOf, to_resubmission
 from services.runtime.context import log_of
 from services.runtime.read_models import Events, Project, ReadModel, RebuildableStore, RowsBeside, stale
@@ -62,6 +62,21 @@ class Difference:
         return f"{self.service}, {self.table} {self.key}, {what}: kept {self.kept}, rebuilt {self.rebuilt}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """How many events of a log were replayed, and the position of the last one: the mark."""
+
+    events: int
+    mark: int
+
+
+NOTHING_REPLAYED: Final = Replayed(events=0, mark=0)
+
+Fences = Mapping[str, Mapping[str, int]]
+"""By service and log the mark up to which it only replays; for services that have consumed nothing."""
+
+NO_FENCES: Final[Fences] = {}
+
 ALL: _Models = {name: spec.read_models for name, spec in SERVICES.items()}
 """Every read model there is."""
 
@@ -72,18 +87,59 @@ def rebuild(
     *,
     partition_of: PartitionOf | None,
     on_step: Callable[[Step], None] = lambda _: None,
-) -> None:
-    """Make these read models again, and put those of each service in their place. Raises `StoreFailed`."""
-    _make(stores, models, on_step, partition_of)
+    fences: Fences = NO_FENCES,
+    partitions: int = 1,
+) -> Mapping[str, Mapping[str, Replayed]]:
+    """Make these read models again, and put those of each service in their place. Raises `StoreFailed`.
+
+    A service with a fence counts as having consumed everything up to it, once its read models are in place. Returns, by
+    service and log, what was replayed.
+    """
+    replayed = _make(stores, models, on_step, partition_of, fences)
     for name, own in models.items():
-        stores[name].end_beside({row: model.version_of(row) for model in own for row in model.tables})
+        versions = {row: model.version_of(row) for model in own for row in model.tables}
+        positions = [
+            Position(name=f"{log}/{number}", at=mark)
+            for log, mark in fences.get(name, {}).items()
+            for number in range(partitions if mark else 0)
+        ]
+        stores[name].end_beside(versions, positions)
+    return replayed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """What a service that starts from the logs got of its predecessor.
+
+    `replayed` is, by log, what was replayed without any effect; `unfinished` counts what the predecessor had still to
+    do, calls whose outcome is not known among it.
+    """
+
+    service: str
+    replayed: Mapping[str, Replayed]
+    unfinished: int
+
+
+def hand_over(
+    stores: Stores, name: str, *, partition_of: PartitionOf | None, on_step: Callable[[Step], None] = lambda _: None
+) -> Handover:
+    """Let a successor of this service, which starts from the logs, take its place. Raises `StoreFailed`.
+
+    It replays beside its predecessor; then what it has made takes the place of the predecessor's tables, with the work
+    in hand of these and the positions as they are, in one transaction. So there is always one of the two, and nothing
+    that was done is done again.
+    """
+    spec, store = SERVICES[name], stores[name]
+    replayed = rebuild(stores, {name: spec.read_models}, partition_of=partition_of, on_step=on_step)
+    unfinished = sum(sum(store.count(row, where).values()) for row, where in spec.to_do)
+    return Handover(service=name, replayed=replayed[name], unfinished=unfinished)
 
 
 def differences(
     stores: Stores, *, partition_of: PartitionOf | None, on_step: Callable[[Step], None] = lambda _: None
 ) -> dict[str, Difference | None]:
     """By service the first difference between its read models and what the logs make of them. Raises `StoreFailed`."""
-    _make(stores, ALL, on_step, partition_of)
+    _make(stores, ALL, on_step, partition_of, NO_FENCES)
     found: dict[str, Difference | None] = {}
     for name, own in ALL.items():
         store, rows = stores[name], [row for model in own for row in model.tables]
@@ -93,10 +149,16 @@ def differences(
     return found
 
 
-def _make(stores: Stores, models: _Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None) -> None:
+def _make(
+    stores: Stores,
+    models: _Models,
+    on_step: Callable[[Step], None],
+    partition_of: PartitionOf | None,
+    fences: Fences,
+) -> Mapping[str, Mapping[str, Replayed]]:
     """Make these read models beside the old ones."""
     with _without_collector():
-        _read_logs(stores, models, on_step, partition_of)
+        return _read_logs(stores, models, on_step, partition_of, fences)
 
 
 @contextmanager
@@ -112,9 +174,13 @@ def _without_collector() -> Iterator[None]:
 
 
 def _read_logs(
-    stores: Stores, models: _Models, on_step: Callable[[Step], None], partition_of: PartitionOf | None
-) -> None:
-    made = {name: _Beside(stores[name], own) for name, own in models.items() if own}
+    stores: Stores,
+    models: _Models,
+    on_step: Callable[[Step], None],
+    partition_of: PartitionOf | None,
+    fences: Fences,
+) -> Mapping[str, Mapping[str, Replayed]]:
+    made = {name: _Beside(stores[name], own, fences.get(name)) for name, own in models.items() if own}
     for spec in SERVICES.values():
         log, done = stores[spec.name].log, 0
         readers = [
@@ -131,18 +197,31 @@ def _read_logs(
         on_step(Step(service=spec.name, done=total, total=total))
     for each in made.values():
         each.rows.store_all()
+    return {name: each.replayed for name, each in made.items()}
 
 
 class _Beside:
     """The read models of one service while they are made, and by log what makes them."""
 
-    def __init__(self, store: RebuildableStore, models: Sequence[ReadModel]) -> None:
+    def __init__(self, store: RebuildableStore, models: Sequence[ReadModel], fence: Mapping[str, int] | None) -> None:
         self.store = store
+        self.fence = fence
+        self.replayed: dict[str, Replayed] = {}
         self.rows = RowsBeside(store, [row for model in models for row in model.tables])
         self.projects: dict[str, list[Project]] = {}
         for model in models:
             for log, project in model.projections(store).items():
                 self.projects.setdefault(log, []).append(project)
+
+
+class _UpTo:
+    """Everything up to a mark."""
+
+    def __init__(self, mark: int) -> None:
+        self._mark = mark
+
+    def has(self, record: Record) -> bool:
+        return record.log_position <= self._mark
 
 
 class _Reader:
@@ -155,7 +234,9 @@ class _Reader:
         self._projects = projects
         self._is_own = made.store is log
         name = log_of(log.log.name)
-        self._consumed = Consumed(made.store, name, partition_of)
+        fence = made.fence
+        self._name = name
+        self._consumed = Consumed(made.store, name, partition_of) if fence is None else _UpTo(fence.get(name, 0))
         self._dead = {each.log_position for each in made.store.select(DeadLetter) if log_of(each.stream) == name}
         self._mended = {
             each.log_position: log.log.again(to_resubmission(each))
@@ -165,6 +246,8 @@ class _Reader:
     def read(self, page: Sequence[Record]) -> None:
         """Bring the read models to what they are after these records."""
         if events := self._events(page):
+            before = self._made.replayed.get(self._name, NOTHING_REPLAYED)
+            self._made.replayed[self._name] = Replayed(events=before.events + len(events), mark=events[-1][0])
             for project in self._projects:
                 project(events, self._made.rows)
             self._made.rows.store_some()
@@ -245,11 +328,11 @@ def stale_models(stores: Stores) -> _Models:
     return {name: models for name, models in found.items() if models}
 
 
-def upgrade(stores: Stores, partition_of: PartitionOf | None) -> _Models:
+def upgrade(stores: Stores, partition_of: PartitionOf | None, partitions: int = 1) -> _Models:
     """Bring every read model to this version; which were made again. Raises `StoreFailed`.
 
     No process works on these stores meanwhile. After a kill it begins again: until the new tables take their place,
-    the old ones are there, with their old version.
+    the old ones are there, with their old version. A service that is new begins behind a fence, where its spec says so.
     """
     models = stale_models(stores)
     if not models:
@@ -260,9 +343,30 @@ def upgrade(stores: Stores, partition_of: PartitionOf | None) -> _Models:
         return {}
     tables = {name: ", ".join(row.TABLE for model in own for row in model.tables) for name, own in models.items()}
     _log.warning("read models of another version are made again", **tables)
-    rebuild(stores, models, partition_of=partition_of, on_step=_Progress().on_step)
+    rebuild(
+        stores,
+        models,
+        partition_of=partition_of,
+        on_step=_Progress().on_step,
+        fences=_fences(stores, models),
+        partitions=partitions,
+    )
     _log.warning("read models were made again", services=", ".join(models))
     return models
+
+
+def _fences(stores: Stores, models: _Models) -> Fences:
+    """The present ends of what is consumed by those of these services that are new, and begin behind a fence."""
+    ends = {log_of(store.log.name): store.log.end() for store in stores.values()}
+    new = [SERVICES[name] for name in models if SERVICES[name].begins_behind_fence and _is_new(stores[name])]
+    for spec in new:
+        _log.warning("a new service begins behind what there is", service=spec.name)
+    return {spec.name: {log: ends[log] for log in spec.consumes} for spec in new}
+
+
+def _is_new(store: Store) -> bool:
+    """Whether no version of a service has ever worked on its store."""
+    return not store.log.end() and not store.select(ReadModelVersion, limit=1)
 
 
 def _mark(store: Store, models: Sequence[ReadModel]) -> None:

@@ -110,7 +110,8 @@ class ServiceSpec:
     `kind` is what `driverlink serve` calls it; there is one of a kind, or one for each target. `log_title` is what
     people call its log. It keeps rows of `cached` and `cached_groups` in memory, as `CachingStore` says. `work` are the
     tables of work in hand, which no log can rebuild; the rows that `to_do` finds by its conditions are each something
-    that the service has still to do.
+    that the service has still to do. One that `begins_behind_fence` only replays what the logs have when it first comes
+    into an installation, because what it does of its own, such as sending, is not for the past.
     """
 
     kind: str
@@ -123,6 +124,7 @@ class ServiceSpec:
     cached_groups: tuple[type[Row], ...] = ()
     work: tuple[type[Row], ...] = ()
     to_do: tuple[tuple[type[Row], Where], ...] = ()
+    begins_behind_fence: bool = False
     target: Target | None = None
 
     @property

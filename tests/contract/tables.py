@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.store import FILLED, ReadModelVersion, Row, Store, Unit, Value, Where
+from domain.store import FILLED, Position, ReadModelVersion, Row, Store, Unit, Value, Where
 from services.runtime.read_models import RebuildableStore
 from tests.contract.stands import Chore, Entry, RebuildableStand, StoreStand, Tick, entry, fact, unit
 
@@ -311,6 +311,13 @@ class TablesBeside:
         assert [*rebuildable.scan(Entry)] == beside
         assert rebuildable.select(Entry, {"account": "acme", "size": 7}) == [later]
         assert rebuildable.select(ReadModelVersion) == [ReadModelVersion(name=Entry.TABLE, version="2")]
+
+    def test_new_positions_are_stored_with_what_takes_the_place(self, rebuildable: RebuildableStore) -> None:
+        rebuildable.begin_beside([Entry])
+        rebuildable.end_beside({Entry: "2"}, [Position(name="x.v1/0", at=7)])
+        assert rebuildable.position("x.v1/0") == 7
+        assert not rebuildable.commit(Unit(positions=[Position(name="x.v1/0", at=7)]))
+        assert rebuildable.commit(Unit(positions=[Position(name="x.v1/0", at=8)]))
 
     def test_an_account_is_erased_from_the_log_and_the_tables_and_others_stay(
         self, rebuildable: RebuildableStore
