@@ -17,8 +17,8 @@ from services.runtime.process import InstanceLocks, Progress, watch
 from services.runtime.service import LeaderLock, Worker
 from services.views.link_states import STATES, all_states, changed_states, tombstone
 
-PERSONAL: Final = "profile"
-"""The field of an event that holds all that is personal in it."""
+PERSONAL: Final = frozenset({"profile", "by", "authenticated", "note"})
+"""The fields of events that hold what is personal: of drivers, and of who decided something and why."""
 
 _REQUESTED: Final = f"requested/{STATES}"
 """The position that counts how often it was asked for that the topic is filled again."""
@@ -26,15 +26,15 @@ _REQUESTED: Final = f"requested/{STATES}"
 _log = structlog.get_logger()
 
 
-def without_profiles(records: Sequence[Record]) -> Sequence[Record]:
+def without_personal_data(records: Sequence[Record]) -> Sequence[Record]:
     """The same records, with nothing personal in them."""
-    return [replace(record, body=_without_profile(record.body)) for record in records]
+    return [replace(record, body=_without_personal_data(record.body)) for record in records]
 
 
-def _without_profile(body: bytes) -> bytes:
+def _without_personal_data(body: bytes) -> bytes:
     stated: dict[str, Any] = json.loads(body)
-    stated.pop(PERSONAL, None)
-    return json.dumps(stated, separators=(",", ":"), ensure_ascii=False).encode()
+    kept = {name: value for name, value in stated.items() if name not in PERSONAL}
+    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def request_all_states(decider: Store) -> None:

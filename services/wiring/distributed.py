@@ -23,7 +23,7 @@ from services.runtime.outbox import Relay, position_name
 from services.runtime.partitions import Partitions
 from services.runtime.process import Process
 from services.runtime.service import LeaderLock, Notifier
-from services.views.relays import StatesRelay, Views, request_all_states, without_profiles
+from services.views.relays import StatesRelay, Views, request_all_states, without_personal_data
 from services.wiring.erasing import Forget
 from services.wiring.migrations import migrate as migrate_tables
 from services.wiring.rebuild import stale_models, upgrade
@@ -237,8 +237,14 @@ class Distributed:
                 spec, store, view.topic, to_outgoing=to_outgoing_state, alone_as=f"driverlink.{duty}"
             )
             return StatesRelay(store, epoch=epoch, leader_lock=leader_lock, opening=opening)
-        opening = self._opening(spec, store, view.topic)
-        return Relay(store, view.topic, epoch=epoch, leader_lock=leader_lock, opening=opening, view=without_profiles)
+        return Relay(
+            store,
+            view.topic,
+            epoch=epoch,
+            leader_lock=leader_lock,
+            opening=self._opening(spec, store, view.topic),
+            view=without_personal_data,
+        )
 
     def _dependencies(
         self,

@@ -14,7 +14,7 @@ from domain.identity import Target
 from domain.store import Event, Misconfigured, Record, Store, StoreFailed
 from services.decider.read_models import LinkRow
 from services.views.link_states import STATES, key_of_link
-from services.views.relays import StatesRelay, request_all_states, without_profiles
+from services.views.relays import StatesRelay, request_all_states, without_personal_data
 from tests.golden.samples import SAMPLES
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.support.travelling_time import run
@@ -218,19 +218,20 @@ def test_nothing_in_a_state_is_personal(services: SteppedServices) -> None:
 _MAPPER = new_mapper()
 
 
-def without_profile(event: Event) -> tuple[Outgoing, Outgoing]:
+def logged_and_seen(event: Event) -> tuple[Outgoing, Outgoing]:
     """The record of an event as its log has it, and as the view has it."""
     record = to_record(_MAPPER, 7, _MAPPER.to_stored_event(event))
-    (seen,) = without_profiles([record])
+    (seen,) = without_personal_data([record])
     return to_outgoing(record, "decider"), to_outgoing(seen, "decider")
 
 
 @pytest.mark.parametrize("event", SAMPLES.values(), ids=SAMPLES)
-def test_a_view_without_profiles_differs_from_its_log_in_nothing_else(event: Event) -> None:
-    logged, seen = without_profile(event)
+def test_a_view_without_personal_data_differs_from_its_log_in_nothing_else(event: Event) -> None:
+    logged, seen = logged_and_seen(event)
     assert logged.value is not None
     assert seen.value is not None
     stated = json.loads(logged.value)
-    stated.pop("profile", None)
+    for name in ("profile", "by", "authenticated", "note"):
+        stated.pop(name, None)
     assert json.loads(seen.value) == stated
     assert (seen.key, seen.headers, seen.account) == (logged.key, logged.headers, logged.account)
