@@ -1,7 +1,7 @@
 """The Portal's drivers, the changes that it announces, and the drivers that the lines of its lists are about."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from typing import Self, TypedDict
@@ -77,13 +77,16 @@ class PortalDriver:
 
 def apply(known: PortalDriver, event: Event) -> PortalDriver:
     """The driver after this fact."""
-    known = replace(known, version=event.originator_version, missed=isinstance(event, DriverMissed))
-    match event:
-        case DriverDeleted():
-            return replace(known, profile=None)
-        case Change():
-            return replace(known, profile=event.profile)
-    return known
+    profile = known.profile
+    if isinstance(event, Change):
+        profile = None if isinstance(event, DriverDeleted) else event.profile
+    return PortalDriver(
+        account=known.account,
+        driver=known.driver,
+        version=event.originator_version,
+        profile=profile,
+        missed=isinstance(event, DriverMissed),
+    )
 
 
 def replay(start: PortalDriver, events: Iterable[Event]) -> PortalDriver:

@@ -382,12 +382,14 @@ def _put(cursor: Cursor[Any], table: Table[Any], rows: Iterable[Stored]) -> None
 
 
 def _load(cursor: Cursor[Any], table: Table[Any], rows: Iterable[Stored]) -> None:
-    """Send rows in the text form of COPY, which the server takes fastest."""
-    sql = f"COPY {table.row.TABLE} ({', '.join(table.columns)}) FROM STDIN".encode()
+    """Send rows in the text form of COPY, which the server takes fastest, and index their keys behind that."""
+    name, key = table.row.TABLE, f"{table.row.TABLE}_pkey"
     remaining = iter(rows)
-    with cursor.copy(sql) as copy:
+    cursor.execute(f"ALTER TABLE {name} DROP CONSTRAINT {key}".encode())
+    with cursor.copy(f"COPY {name} ({', '.join(table.columns)}) FROM STDIN".encode()) as copy:
         while some := list(islice(remaining, _TOGETHER)):
             copy.write("".join(["\t".join(map(_copied, row)) + "\n" for row in some]))
+    cursor.execute(f"ALTER TABLE {name} ADD CONSTRAINT {key} PRIMARY KEY ({', '.join(table.row.KEY)})".encode())
 
 
 def _copied(value: Any) -> str:  # noqa: ANN401 - of any column

@@ -75,7 +75,7 @@ class _FoundBy:
     @classmethod
     def of(cls, term: SearchTerm, profile: Profile) -> Self:
         field = _WORDS.get(term.field) or field_name(term.field)
-        return cls(field, term not in search_terms(term.account, term.driver, profile))
+        return cls(field, (term.field, term.term) not in search_terms(term.driver, profile))
 
 
 _WORDS = {"driver": "portal id", "name": "name"}
@@ -171,7 +171,7 @@ def _profiles(decider: Store, intake: Store, account: str, drivers: Sequence[str
 
 def _finds(term: SearchTerm, profile: Profile) -> bool:
     """Whether a driver is found by this term: a name, or an e-mail, has to be the present one."""
-    return term.field in SEARCHED_IDS or term in search_terms(term.account, term.driver, profile)
+    return term.field in SEARCHED_IDS or (term.field, term.term) in search_terms(term.driver, profile)
 
 
 def _wanted(page: Sequence[DesiredRow]) -> list[str]:

@@ -35,7 +35,7 @@ from services.intake.read_models import (
     KnownDriver,
     ReKeyingRow,
     SnapshotDriver,
-    new_terms,
+    keep_terms,
     to_portal_driver,
     to_row,
 )
@@ -397,7 +397,7 @@ class Intake:
                 nameless += [(place, field, _NAMELESS) for field in ("first_name", "last_name") if field not in profile]
             for fact in facts:
                 stated = apply(known[driver], fact)
-                unit.keep(new_terms(known[driver], stated))
+                keep_terms(unit, known[driver], stated)
                 known[driver] = stated
             unit.events.extend(facts)
             taken.changes[type(facts[0]).__name__ if facts else "unchanged"] += 1
@@ -567,7 +567,7 @@ class Intake:
         unit.events.extend(facts)
         for fact in facts:
             before, known = known, apply(known, fact)
-            unit.keep(new_terms(before, known))
+            keep_terms(unit, before, known)
         if facts:
             unit.keep([to_row(known)])
 

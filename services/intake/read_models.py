@@ -1,5 +1,6 @@
 """The rows of intake: what it knows of the Portal's drivers, and of the lists that it reads."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -7,7 +8,7 @@ from domain.cleaning import folded
 from domain.identity import AccountId, PortalDriverId
 from domain.portal import PortalDriver, PortalDriverEvent, apply
 from domain.profile import Profile
-from domain.store import Row
+from domain.store import Row, Unit, key_of
 from services.runtime.context import CHANGES
 from services.runtime.read_models import Events, ReadModel, Rows
 
@@ -33,17 +34,19 @@ class KnownDriver(Row):
 class SearchTerm(Row):
     """A text by which a portal driver is found, as it is compared, and the field that it is from.
 
-    Of a name that is the rest of it from each of its words on. What was stated once stays, so a row of a name or an
-    e-mail address may be out of date. `field` is that of the profile, or `driver` for the Portal's id, or `name`.
+    Of a name that is the rest of it from each of its words on, and `place` is that of the word; of an id it is the
+    version of the driver that stated it, and those that it had once stay. `field` is that of the profile, or `driver`
+    for the Portal's id, or `name`. Those of a deleted driver stay too.
     """
 
     TABLE: ClassVar[str] = "search_terms"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "driver", "field", "term")
+    KEY: ClassVar[tuple[str, ...]] = ("account", "driver", "field", "place")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "term", "driver", "field"),)
 
     account: str
     driver: str
     field: str
+    place: int
     term: str
 
 
@@ -177,26 +180,68 @@ def to_row(known: PortalDriver) -> KnownDriver:
 LONGEST_TERM: Final = 100
 """Letters of a text by which drivers are found; what follows is not looked at."""
 
+MOST_WORDS: Final = 10
+"""Words of a name by which drivers are found."""
+
 SEARCHED_IDS: Final = ("driver", "ref_id", "driveri_driver_id")
 """The fields of ids by which drivers are found: by those that they had once, too."""
 
+_NAME: Final = ("first_name", "last_name")
 
-def search_terms(account: str, driver: str, profile: Profile) -> set[SearchTerm]:
-    """By what a driver is found that the Portal states like this."""
-    words = folded(" ".join(profile[field] for field in ("first_name", "last_name") if field in profile)).split()
-    names = (" ".join(words[place:]) for place in range(len(words)))
+
+def search_terms(driver: str, profile: Profile) -> set[tuple[str, str]]:
+    """By what a driver is found that the Portal states like this: fields and terms."""
     texts = [("driver", driver), *((field, profile.get(field, "")) for field in ("email", *SEARCHED_IDS[1:]))]
-    terms = [("name", name) for name in names] + [(field, folded(text)) for field, text in texts if text]
-    return {SearchTerm(account=account, driver=driver, field=field, term=term[:LONGEST_TERM]) for field, term in terms}
+    return {("name", name) for name in _names(profile)} | {(field, _term(text)) for field, text in texts if text}
 
 
-def new_terms(before: PortalDriver, after: PortalDriver) -> set[SearchTerm]:
-    """By what a driver is found after a change, and was not before."""
+def _term(text: str) -> str:
+    return folded(text)[:LONGEST_TERM]
+
+
+def _names(profile: Profile) -> list[str]:
+    """A driver's name, from each of its words on."""
+    words = folded(" ".join([profile[field] for field in _NAME if field in profile])).split()
+    return [" ".join(words[place:])[:LONGEST_TERM] for place in range(min(len(words), MOST_WORDS))]
+
+
+def _new_ids(before: PortalDriver, after: PortalDriver, stated: Profile) -> Iterator[SearchTerm]:
+    """The ids by which a driver is found after a statement, and was not before it."""
+    known = before.profile or {}
+    for field in SEARCHED_IDS[1:]:
+        if (text := stated.get(field, "")) and text != known.get(field):
+            yield _placed(after, field, after.version, _term(text))
+    if not before.version:
+        yield _placed(after, "driver", 0, _term(after.driver))
+
+
+def _new_words(before: PortalDriver, stated: Profile) -> Iterator[SearchTerm]:
+    """What the name and the e-mail of a driver come to by a statement, or several; a blank term: there is none."""
+    # What was stated of a driver who comes back is not known, nor therefore what it is still found by.
+    is_back, known = bool(before.version) and before.profile is None, before.profile or {}
+    if is_back or stated.get("email") != known.get("email"):
+        yield _placed(before, "email", 0, _term(stated.get("email", "")))
+    if is_back or any(stated.get(field) != known.get(field) for field in _NAME):
+        names, former = _names(stated), MOST_WORDS if is_back else len(_names(known))
+        names += [""] * (former - len(names))
+        yield from (_placed(before, "name", place, name) for place, name in enumerate(names))
+
+
+def _placed(driver: PortalDriver, field: str, place: int, term: str) -> SearchTerm:
+    return SearchTerm(account=driver.account, driver=driver.driver, field=field, place=place, term=term)
+
+
+def keep_terms(unit: Unit, before: PortalDriver, after: PortalDriver) -> None:
+    """Store in the unit, as the last that it has of this driver, by what the driver is found after a fact."""
     if after.profile is None or after.profile == before.profile:
-        return set()
-    known = before.profile
-    old = search_terms(before.account, before.driver, known) if known is not None else set[SearchTerm]()
-    return search_terms(after.account, after.driver, after.profile) - old
+        return
+    for term in (*_new_ids(before, after, after.profile), *_new_words(before, after.profile)):
+        key = key_of(term)
+        if term.term:
+            unit.rows[SearchTerm, key] = term
+        else:
+            unit.rows.pop((SearchTerm, key), None)
+            unit.remove(SearchTerm, dict(zip(SearchTerm.KEY, key, strict=True)))
 
 
 def project_known_drivers(events: Events, rows: Rows) -> None:
@@ -204,18 +249,32 @@ def project_known_drivers(events: Events, rows: Rows) -> None:
     facts = [event for _, event in events if isinstance(event, PortalDriverEvent)]
     rows.load(KnownDriver, ((fact.account, fact.driver) for fact in facts))
     known: dict[tuple[str, str], PortalDriver] = {}
+    stated: dict[tuple[str, str], tuple[PortalDriver, Profile]] = {}
     for fact in facts:
-        place = fact.account, fact.driver
-        if place not in known:
-            row = rows.get(KnownDriver, *place)
+        driver = fact.account, fact.driver
+        if driver not in known:
+            row = rows.get(KnownDriver, *driver)
             start = PortalDriver(account=AccountId(fact.account), driver=PortalDriverId(fact.driver))
-            known[place] = to_portal_driver(row) if row else start
-        before = known[place]
-        known[place] = apply(before, fact)
-        for term in new_terms(before, known[place]):
+            known[driver] = to_portal_driver(row) if row else start
+        before, after = known[driver], apply(known[driver], fact)
+        known[driver] = after
+        if after.profile is not None and after.profile != before.profile:
+            for term in _new_ids(before, after, after.profile):
+                rows.put(term)
+            first, _ = stated.get(driver, (before, after.profile))
+            stated[driver] = first, after.profile
+    for first, profile in stated.values():
+        _put_words(rows, first, profile)
+    for each in known.values():
+        rows.put(to_row(each))
+
+
+def _put_words(rows: Rows, before: PortalDriver, stated: Profile) -> None:
+    for term in _new_words(before, stated):
+        if term.term:
             rows.put(term)
-    for driver in known.values():
-        rows.put(to_row(driver))
+        else:
+            rows.remove(SearchTerm, *key_of(term))
 
 
 READ_MODELS = (ReadModel(tables=(KnownDriver, SearchTerm), projections=lambda _: {CHANGES: project_known_drivers}),)
