@@ -131,9 +131,11 @@ class Rows:
     def get(self, kind: type[R], *key: Value) -> R | None:
         """The row of this key, if there is one."""
         known: dict[Values, Any] = self._known[kind]
-        if key not in known and not self.is_whole:
+        if key not in known:
+            if self.is_whole:
+                return None
             self.load(kind, [key])
-        found: R | None = known.get(key)
+        found: R | None = known[key]
         return found
 
     def put(self, row: Row) -> None:
