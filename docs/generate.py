@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+from docs import lifecycle
 from docs.contract import asyncapi, schemas
 from domain.account import AccountEvent, ErasureBegan, Role
 from domain.driver_link import Rationale
@@ -83,6 +84,7 @@ def pages() -> dict[Path, str]:
         reference / "asyncapi.json": _json(asyncapi(version("driverlink"))),
         **{reference / "schemas" / f"{topic}.json": _json(schema) for topic, schema in schemas().items()},
         reference / "openapi.json": _json(openapi()),
+        DOCS / "how-to" / "consuming.md": _with_section(DOCS / "how-to" / "consuming.md", lifecycle.section()),
         DOCS / "explanation" / "adr" / "README.md": _page(
             "Architecture decision records", "docs/explanation/adr/", _records()
         ),
@@ -92,6 +94,15 @@ def pages() -> dict[Path, str]:
 def _page(title: str, source: str, lines: Iterable[str]) -> str:
     note = f"<!-- Made from {source} by `make docs`: edit that, not this. -->"
     return "\n".join((f"# {title}", "", note, "", *lines)).rstrip("\n") + "\n"
+
+
+_BEGIN, _END = "by `make docs`: edit that, not this. -->\n", "<!-- The end of what is made. -->"
+
+
+def _with_section(path: Path, lines: Iterable[str]) -> str:
+    """The page at this path, with these lines between its marks."""
+    before, begin, rest = path.read_text("utf-8").partition(_BEGIN)
+    return "\n".join((f"{before}{begin}", *lines, "", f"{_END}{rest.partition(_END)[2]}"))
 
 
 def _settings() -> Iterator[str]:
