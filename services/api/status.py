@@ -442,23 +442,30 @@ async def list_links(
     target: NamedTarget | None = None,
     state: str | None = None,
     after: Annotated[str, Query(description="A target and a driver, or key, with a slash between them.")] = "",
+    as_of: AsOf = None,
 ) -> list[LinkRow] | list[UnmanagedDriver]:
     """List the links of an account, or the unmanaged drivers of its targets: the next 5,000, target by target."""
+    targets = [target] if target else [*Target]
+    if at := moment_of(installation, as_of):
+        async with rewound(installation, known.account, at) as past:
+            return await _links(installation, past, known.account, targets, state, after)
+    return await _links(installation, installation.readers.decider, known.account, targets, state, after)
+
+
+async def _links(
+    installation: Installation, decider: Store, account: str, targets: Iterable[Target], state: str | None, after: str
+) -> list[LinkRow] | list[UnmanagedDriver]:
     found: list[LinkRow] = []
     unlinked: list[UnmanagedDriver] = []
     readers, (begun, _, last) = installation.readers, after.partition("/")
-    for each in sorted([target] if target else Target):
+    for each in sorted(targets):
         behind, room = last if each == begun else "", MOST_LINKS - len(found) - len(unlinked)
         if each < begun or not room:
             continue
         if state == "unmanaged":
-            keys = await readers.call(
-                lambda *asked: [*unmanaged(*asked)], readers.decider, known.account, each, behind, room
-            )
+            keys = await readers.call(lambda *asked: [*unmanaged(*asked)], decider, account, each, behind, room)
             unlinked += (UnmanagedDriver(target=str(each), key=key) for key in keys)
         else:
-            where: Where = {"account": known.account, "target": str(each), **({"state": state} if state else {})}
-            found += await readers.call(
-                readers.decider.select, LinkRow, where, order_by="driver", after=behind, limit=room
-            )
+            where: Where = {"account": account, "target": str(each), **({"state": state} if state else {})}
+            found += await readers.call(decider.select, LinkRow, where, order_by="driver", after=behind, limit=room)
     return unlinked or found

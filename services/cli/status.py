@@ -42,6 +42,9 @@ from services.cli.moments import AsOfOption, moment_of
 from services.cli.printing import moment, out, print_json, print_json_pages, print_note, print_table
 
 _PAGE = 500
+_WHOLE_PAGE = 5000
+"""Links in a page of the API that may have another one behind it."""
+
 _FOLLOW_EVERY = 1.0
 """Seconds between looks for new events."""
 
@@ -91,14 +94,15 @@ def status(
         driverlink status acme --watch
         driverlink status acme --state parked --target motive
         driverlink status acme --as-of 2026-05-31T08:30
+        driverlink status acme --state parked --as-of 2d
         driverlink status --exit-code -o csv
     """
     form = Output.JSON if as_json else output
     _check(account, state, target, as_of)
-    if state is not None:
-        _list_state(str(account), state, target, data, form)
-        return
     is_bad, then = False, moment_of(as_of)
+    if state is not None:
+        _list_state(str(account), state, target, data, form, then)
+        return
 
     def show() -> None:
         nonlocal is_bad
@@ -121,8 +125,6 @@ def _check(account: str | None, state: State | None, target: Target | None, as_o
         raise typer.BadParameter("--target needs --state")
     if account is None and (state is not None or as_of is not None):
         raise typer.BadParameter(f"{'--state' if state is not None else '--as-of'} needs an account")
-    if state is not None and as_of is not None:
-        raise typer.BadParameter("--as-of shows how many drivers were in each state: leave --state out")
 
 
 _MOST_ROWS = 50
@@ -243,11 +245,15 @@ def _fetch_status(
     return found, total, [*([dead] if letters else []), *(services.get("/services"))["down"]]
 
 
-def link_pages(services: Services, account: str, state: str, target: str | None) -> Iterator[list[Json]]:
-    """The drivers of an account that are in a state on a target, or on any, page by page."""
-    after = ""
-    while page := services.get(f"/accounts/{account}/links", state=state, target=target, after=after):
+def link_pages(
+    services: Services, account: str, state: str, target: str | None, then: str | None = None
+) -> Iterator[list[Json]]:
+    """The drivers of an account that are in a state on a target, or on any, or were then, page by page."""
+    after, path = "", f"/accounts/{account}/links"
+    while page := services.get(path, state=state, target=target, after=after, as_of=then):
         yield page
+        if len(page) < _WHOLE_PAGE:
+            return
         after = f"{page[-1]['target']}/{page[-1]['driver'] or page[-1]['key']}"
 
 
@@ -256,9 +262,11 @@ _LINK_COLUMNS: Mapping[str, Callable[[Json], object]] = {
 }
 
 
-def _list_state(account: str, state: State, target: Target | None, data: DataOption, form: Output) -> None:
+def _list_state(
+    account: str, state: State, target: Target | None, data: DataOption, form: Output, then: str | None
+) -> None:
     def show(services: Services) -> None:
-        pages, is_any = link_pages(services, account, state, target), False
+        pages, is_any = link_pages(services, account, state, target, then), False
         if form is Output.JSON:
             print_json_pages(pages)
             return
@@ -269,7 +277,9 @@ def _list_state(account: str, state: State, target: Target | None, data: DataOpt
             is_any = True
             print_list(page, _LINK_COLUMNS)
         if not is_any:
-            print_note(f"no driver of {account} is {state}" + (f" on {target}" if target else ""))
+            print_note(
+                f"no driver of {account} {'was' if then else 'is'} {state}" + (f" on {target}" if target else "")
+            )
 
     ask(data, show)
 
