@@ -19,6 +19,7 @@ from typer.main import get_group
 
 from docs import lifecycle
 from docs.contract import asyncapi, schemas
+from docs.contract_of_views import with_views
 from domain.account import AccountEvent, ErasureBegan, Role
 from domain.driver_link import Rationale
 from domain.outcomes import ReportEvent
@@ -81,7 +82,7 @@ def pages() -> dict[Path, str]:
         reference / "situations.md": _page("Situations", "domain/situations.py", _situations()),
         reference / "permissions.md": _page("Permissions", "services/api/permissions.py", _permissions()),
         reference / "problems.md": _page("Problems", "services/api/problems.py", _problems()),
-        reference / "asyncapi.json": _json(asyncapi(version("driverlink"))),
+        reference / "asyncapi.json": _json(with_views(asyncapi(version("driverlink")))),
         **{reference / "schemas" / f"{topic}.json": _json(schema) for topic, schema in schemas().items()},
         reference / "openapi.json": _json(openapi()),
         DOCS / "how-to" / "consuming.md": _with_section(DOCS / "how-to" / "consuming.md", lifecycle.section()),
