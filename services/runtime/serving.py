@@ -19,8 +19,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from domain.store import StoreFailed
 
-_GARBAGE: Final = (50_000, 20, 20)
-"""New objects after which Python looks for garbage, and how often it does before it looks at older ones too."""
+_GARBAGE: Final = (250_000, 20, 20)
+"""New objects after which Python looks for garbage, and how often it does before it looks at older ones too.
+
+What belongs to the batch in hand is no garbage either, so it is looked through less often than there is a batch.
+"""
 
 
 def collect_rarely() -> None:
