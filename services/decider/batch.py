@@ -12,7 +12,7 @@ from typing import Any
 from domain.claims import Batch, Decide
 from domain.driver_link import DriverLink, apply, unlinked
 from domain.guard import WINDOW, Guard
-from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
+from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, Roster, claims, is_key_identifier, key_identifier
 from domain.store import FILLED, Row, Store, Unit, Values, Where
 from services.decider.read_models import (
@@ -99,11 +99,27 @@ def decide_batch(
 
 def load_links(store: Store, drivers: Iterable[tuple[AccountId, Target, PortalDriverId]]) -> dict[Place, Links]:
     """The links of these drivers on these targets, by one query, and never all of their histories in memory."""
-    start = {link_stream(*each): unlinked(*each) for each in dict.fromkeys(drivers)}
+    start = {link.id: link for link in (unlinked(*each) for each in dict.fromkeys(drivers))}
     found: dict[Place, Links] = defaultdict(dict)
     for link in store.folded(start, apply).values():
         found[link.account, link.target][link.driver] = link
     return found
+
+
+def _load_links(store: Store, stated: Mapping[Place, list[DesiredDriver]]) -> dict[Place, Links]:
+    """The same for these desired states.
+
+    A driver whom the Portal states for the first time mostly has no link: its history is asked for only if there is a
+    row of it, which is known in memory where the account had none before.
+    """
+    new = {place: {desired.driver for desired in each if desired.sequence == 1} for place, each in stated.items()}
+    for place, rows in rows_among(store, LinkRow, "driver", new).items():
+        new[place].difference_update(PortalDriverId(row.driver) for row in rows)
+    drivers = ((place, desired.driver) for place, each in stated.items() for desired in each)
+    links = load_links(store, ((*place, driver) for place, driver in drivers if driver not in new[place]))
+    for place, each in new.items():
+        links[place].update((driver, unlinked(*place, driver)) for driver in each)
+    return links
 
 
 def _load(
@@ -112,7 +128,7 @@ def _load(
     changes: RosterChanges | None,
     now: datetime,
 ) -> dict[Place, Batch]:
-    links = load_links(store, ((*place, desired.driver) for place, each in stated.items() for desired in each))
+    links = _load_links(store, stated)
     identifiers = {place: _identifiers(place[1], each, links[place]) for place, each in stated.items()}
     rosters = _load_rosters(store, identifiers, changes)
     claimed = _load_claims(
@@ -264,12 +280,15 @@ def _store(store: Store, batches: Mapping[Place, Batch], unit: Unit) -> None:
         changed = sorted({PortalDriverId(event.driver) for event in batch.events})
         unit.keep(to_link_row(batch.links[driver]) for driver in changed)
         unit.states.update((batch.links[driver].id, batch.links[driver]) for driver in changed)
-        holders = {identifier: batch.holder(identifier) for identifier in sorted(batch.moved)}
-        if unclaimed := [identifier for identifier, holder in holders.items() if holder is None]:
+        unclaimed = list[str]()
+        for identifier in sorted(batch.moved):
+            if holder := batch.holder(identifier):
+                row = ClaimRow(account=account, target=target, identifier=identifier, driver=holder)
+                unit.rows[ClaimRow, (account, target, identifier)] = row
+            else:
+                unclaimed.append(identifier)
+        if unclaimed:
             unit.remove(ClaimRow, {**place, "identifier": unclaimed})
-        unit.keep(
-            ClaimRow(**place, identifier=identifier, driver=holder) for identifier, holder in holders.items() if holder
-        )
         unit.keep(to_delete_rows(batch.events))
         freed_for = {row.driver for row in waiting[account, target]} | {str(driver) for driver in batch.dispossessed}
         freed_for |= {str(link.driver) for link in batch.links.values() if link.waits_for in batch.freed}

@@ -11,8 +11,9 @@ import pytest
 from adapters.store.sqlite import SqliteStore
 from domain.driver_link import Decision
 from domain.identity import AccountId
-from domain.store import Event
+from domain.store import Event, Unit
 from services.decider.handlers import Decider
+from services.decider.read_models import DesiredRow
 from services.runtime.consumer import Handler
 from services.runtime.context import Assignment
 from services.wiring import registry
@@ -39,21 +40,46 @@ def behind(tmp_path: Path) -> Iterator[QueriedStore]:
         yield store
 
 
-def test_updates_of_drivers_who_are_remembered_ask_the_database_nothing(behind: QueriedStore) -> None:
-    store, numbers = registry.SERVICES["decider"].caching(behind), count(1)
-    decider = Decider(store, lambda: AT, Assignment())
+class Remembering:
+    """A decider that remembers, of a fleet whose rosters were scanned."""
 
-    def stored(handler: Handler, events: Sequence[Event]) -> list[Event]:
-        unit = handler([(next(numbers), event) for event in events])
-        store.commit(unit)
+    def __init__(self, behind: SqliteStore) -> None:
+        self.store = registry.SERVICES["decider"].caching(behind)
+        self.decider = Decider(self.store, lambda: AT, Assignment())
+        self.fleet = Fleet(account=AccountId("fleet-1"), drivers=DRIVERS)
+        self._numbers = count(1)
+        self.stored(self.decider.on_accounts, self.fleet.account_events)
+        self.stored(self.decider.on_reports, self.fleet.scans)
+
+    def stored(self, handler: Handler, events: Sequence[Event]) -> list[Event]:
+        """What was decided on these."""
+        unit = handler([(next(self._numbers), event) for event in events])
+        self.store.commit(unit)
         return unit.events
 
-    fleet = Fleet(account=AccountId("fleet-1"), drivers=DRIVERS)
-    stored(decider.on_accounts, fleet.account_events)
-    stored(decider.on_reports, fleet.scans)
-    created = stored(decider.on_changes, [*fleet.changes(1)])
-    stored(decider.on_reports, [*confirmed(event for event in created if isinstance(event, Decision))])
+
+def test_updates_of_drivers_who_are_remembered_ask_the_database_nothing(behind: QueriedStore) -> None:
+    of = Remembering(behind)
+    created = of.stored(of.decider.on_changes, [*of.fleet.changes(1)])
+    of.stored(of.decider.on_reports, [*confirmed(event for event in created if isinstance(event, Decision))])
     behind.queries.clear()
-    updated = stored(decider.on_changes, [*fleet.changes(2)])
+    updated = of.stored(of.decider.on_changes, [*of.fleet.changes(2)])
     assert (len(created), len(updated)) == (2 * DRIVERS, 2 * DRIVERS)
     assert behind.queries == []
+
+
+def test_a_first_import_asks_for_no_histories(behind: QueriedStore) -> None:
+    of = Remembering(behind)
+    behind.queries.clear()
+    of.stored(of.decider.on_changes, [*of.fleet.changes(1)])
+    assert [query for query in behind.queries if "originator_id IN" in query or "stored_events WHERE" in query] == []
+
+
+def test_a_driver_stated_for_the_first_time_once_more_keeps_its_link(behind: QueriedStore) -> None:
+    of = Remembering(behind)
+    created = of.stored(of.decider.on_changes, [*of.fleet.changes(1)])
+    unit = Unit()
+    unit.remove(DesiredRow, {"account": of.fleet.account})
+    behind.commit(unit)
+    of.store.forget()
+    assert (len(created), of.stored(of.decider.on_changes, [*of.fleet.changes(1)])) == (2 * DRIVERS, [])
