@@ -198,7 +198,9 @@ class Batch:
             return desired
         carriers = self.roster.having(identifier)
         is_shown = any(
-            carrier != ours and (carrier.active or key_identifier(self.target, carrier.key) in self._linked)
+            carrier is not ours
+            and carrier != ours
+            and (carrier.active or key_identifier(self.target, carrier.key) in self._linked)
             for carrier in carriers
         )
         is_held = self.holder(identifier) not in (None, desired.driver)

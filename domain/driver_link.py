@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 from uuid import UUID
 
 from domain.account import Mode
@@ -13,6 +13,7 @@ from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream,
 from domain.matching import claims, is_key_identifier, temporary_fields
 from domain.profile import SPECS, Profile, chosen
 from domain.store import DeciderEvent, Event, once
+from domain.values import quick
 
 EXISTS = "exists"
 MISSING = "missing"
@@ -42,6 +43,7 @@ class LinkEvent(DeciderEvent):
     driver: str
 
 
+@quick
 @dataclass(frozen=True, kw_only=True)
 class Decision(LinkEvent):
     """What is to happen on the target, whole: a projector needs nothing else.
@@ -67,7 +69,7 @@ class Decision(LinkEvent):
         """The identifiers that it gives to its driver."""
         if isinstance(self, DeleteDecided):
             return frozenset()
-        return claims(Target(self.target), Key(self.desired_key) if self.desired_key else None, self.profile)
+        return claims(cast("Target", self.target), Key(self.desired_key) if self.desired_key else None, self.profile)
 
     @property
     def is_withdrawal(self) -> bool:
@@ -271,13 +273,18 @@ class DriverLink:
         confirmed, newest = self.confirmed_claims, self.pending or self.refused
         if newest is None:
             return confirmed
-        on_their_way = newest.claims.union(*(decided.claims for decided in self.withdrawn))
+        on_their_way = newest.claims
+        for decided in self.withdrawn:
+            on_their_way |= decided.claims
         return confirmed if on_their_way <= confirmed else confirmed | on_their_way
 
     @property
     def claimable(self) -> frozenset[str]:
         """Every identifier that it has, or will have once an outcome is recorded: what a batch must load for it."""
-        return self.claims.union(*(decided.claims for decided in self.unanswered))
+        claimable = self.claims
+        for decided in self.unanswered:
+            claimable |= decided.claims
+        return claimable
 
     @once
     def confirmed_claims(self) -> frozenset[str]:

@@ -27,8 +27,10 @@ from functools import lru_cache
 from domain.cleaning import folded
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.profile import SPECS, Profile, chosen
+from domain.values import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedDriver:
     """A driver as a target shows it.
@@ -127,6 +129,7 @@ class Roster:
 _KEY = "key:"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredDriver:
     """What one target is to show for one portal driver.

@@ -331,7 +331,7 @@ def to_restate(target: Target, desired: Profile, stated: Profile) -> tuple[str, 
 
 def _with_surplus(spec: TargetSpec, fields: tuple[str, ...], desired: Profile, shown: Profile) -> tuple[str, ...]:
     """These sorted names, and those of the fields that are to be taken away."""
-    surplus = spec.removable & (shown.keys() - desired.keys()) if spec.removable else ()
+    surplus = [field for field in spec.removable if field in shown and field not in desired]
     return tuple(sorted({*fields, *surplus})) if surplus else fields
 
 

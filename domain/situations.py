@@ -37,6 +37,7 @@ from domain.driver_link import DriverLink, Rationale
 from domain.matching import DesiredDriver, ObservedDriver, former_driver, key_identifier, speaks_against
 from domain.profile import is_own_form, to_change, to_restate
 from domain.store import once
+from domain.values import quick
 
 
 class PortalState(StrEnum):
@@ -160,6 +161,7 @@ def row_for(portal: PortalState, linked: LinkState, shown: TargetState) -> Situa
     return _BY_FACTS.get((portal, linked, shown), _NOTHING_TO_DO)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
     """What started a decision, when, in which reconciliation (0: in none), and under which policy of the account.
@@ -175,6 +177,7 @@ class Trigger:
     reconciliation: int = 0
 
 
+@quick
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """What one decision depends on, and the row of the table that this leads to; each thing is worked out once.
@@ -223,7 +226,7 @@ class Case:
         link, desired, shown = self.link, self.desired.profile, self.linked.profile if self.linked else {}
         own_forms = {name for name in link.unseen if is_own_form(desired.get(name, ""), shown.get(name, ""))}
         differing = to_change(self.desired.target, desired, shown)
-        return tuple(field for field in differing if field not in link.unlike and field not in own_forms)
+        return tuple([field for field in differing if field not in link.unlike and field not in own_forms])
 
     def rationale(self) -> Rationale:
         """Why, as it is stored with what is decided."""

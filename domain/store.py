@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeVar, overl
 from uuid import UUID
 
 from domain.failures import ClearFailure
+from domain.values import quick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,6 +324,7 @@ class once(Generic[T]):  # noqa: N801 - a decorator
         return found
 
 
+@quick
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One record of a stream, as it came: what it says is read when it is asked for.

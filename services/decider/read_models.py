@@ -26,11 +26,13 @@ from domain.portal import Change, DriverDeleted
 from domain.profile import tidy
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused, found_by
 from domain.store import Row, Store, Where, pages
+from domain.values import quick
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.runtime.context import CHANGES, DECISIONS, OUTCOMES
 from services.runtime.read_models import Events, Project, ReadModel, Rows
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredRow(Row):
     """What the Portal last stated of a driver; `position` is that change's place in the stream."""
@@ -47,6 +49,7 @@ class DesiredRow(Row):
     profile: dict[str, str]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedRow(Row):
     """A target driver as it was last seen, and since when it was; `identifier` is that of its key."""
@@ -134,6 +137,7 @@ class OutageRow(Row):
     detail: str
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRow(Row):
     """The state of a link now: `state` is one of in_sync, pending, parked, held, kept, ended.
@@ -175,6 +179,7 @@ class LinkRow(Row):
     at_odds: list[str]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRow(Row):
     """An identifier that one portal driver has claimed."""
