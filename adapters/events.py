@@ -37,16 +37,17 @@ class _Mapper(Mapper[UUID]):
     def to_stored_event(self, domain_event: Any) -> StoredEvent:  # noqa: ANN401 - the library's signature is narrower
         """The event as it is stored."""
         kind = type(domain_event)
-        if Event.BY_TOPIC.get(getattr(kind, "TOPIC", "")) is not kind or hasattr(kind, "class_version"):
+        topic = getattr(kind, "TOPIC", "")
+        if Event.BY_TOPIC.get(topic) is not kind or not _has_one_form(topic):
             return super().to_stored_event(domain_event)
         state = dict(vars(domain_event))
         id, version = state.pop("originator_id"), state.pop("originator_version")  # noqa: A001 - the event's word
-        return StoredEvent(id, version, kind.TOPIC, self.transcoder.encode(state))
+        return StoredEvent(id, version, topic, self.transcoder.encode(state))
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:  # noqa: ANN401 - as above
         """The event that was stored."""
         kind = Event.BY_TOPIC.get(stored_event.topic)
-        if kind is None or hasattr(kind, "class_version") or _VERSION in stored_event.state:
+        if kind is None or not _has_one_form(kind.TOPIC) or _VERSION in stored_event.state:
             return super().to_domain_event(stored_event)
         try:
             state = self.transcoder.decode(stored_event.state)
@@ -59,8 +60,17 @@ class _Mapper(Mapper[UUID]):
         return event
 
 
+@cache
+def _has_one_form(topic: str) -> bool:
+    """Whether the events of this topic only had one form so far."""
+    return not hasattr(Event.BY_TOPIC[topic], "class_version")
+
+
 _VERSION = b'"class_version"'
 """Stands in events of later forms than the first."""
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder()
 
 _MARKED = ("_type_", "_data_")
 _MARK = b'"_type_"'
@@ -79,16 +89,21 @@ class _Transcoder(JSONTranscoder):
         """The bytes of an event's state."""
         if isinstance(obj, dict) and isinstance(moment := obj.get("at"), datetime):
             obj = {**obj, "at": moment.isoformat()}
-            with suppress(TypeError, ValueError, msgspec.MsgspecError):
-                return msgspec.json.encode(obj)
+            try:
+                return _ENCODER.encode(obj)
+            except (TypeError, ValueError, msgspec.MsgspecError):
+                pass
         return super().encode(obj)
 
     def decode(self, data: bytes) -> Any:  # noqa: ANN401 - the library's signature
         """The state of an event."""
-        with suppress(ValueError, RecursionError, msgspec.MsgspecError):
-            state = msgspec.json.decode(data)
+        try:
+            state = _DECODER.decode(data)
             if type(state) is dict and (moment := _moment(state.get("at"), data)):
-                return state | {"at": moment}
+                state["at"] = moment
+                return state
+        except (ValueError, RecursionError, msgspec.MsgspecError):
+            pass
         state = super().decode(data)
         if type(state) is dict and isinstance(state.get("at"), str):
             with suppress(ValueError):

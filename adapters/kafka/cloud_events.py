@@ -78,7 +78,6 @@ TARGET = "ce_target"
 _SEQUENCE = "ce_sequence"
 
 _NEEDED = ("ce_specversion", "ce_id", "ce_type", _SEQUENCE, "content-type")
-_ATTRIBUTES_OF_RECORDS = frozenset({"ce_id", "ce_type", _SEQUENCE, EPOCH, TARGET})
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of the largest value that is decoded."""
@@ -153,17 +152,18 @@ def to_record(mapper: Mapper[UUID], message: ConsumerRecord, epoch: str = "") ->
 
     `epoch` is the one that is read; a record that does not say in which it was sent is of any.
     """
-    attributes = {name: _text(value) for name, value in message.headers if name in _ATTRIBUTES_OF_RECORDS}
+    headers = tuple([(name, value or b"") for name, value in message.headers])
+    attributes = dict(headers)
     return Record(
         position=message.offset + 1,
-        log_position=_number(attributes.get(_SEQUENCE, "")),
-        id=attributes.get("ce_id", ""),
-        topic=attributes.get("ce_type", ""),
+        log_position=_number(_text(attributes.get(_SEQUENCE))),
+        id=_text(attributes.get("ce_id")),
+        topic=_text(attributes.get("ce_type")),
         body=message.value or b"",
         decode=partial(_decoded, mapper, message),
-        target=attributes.get(TARGET, ""),
-        is_stale=bool(epoch) and (attributes.get(EPOCH) or epoch) != epoch,
-        headers=tuple((name, value or b"") for name, value in message.headers),
+        target=_text(attributes.get(TARGET)),
+        is_stale=bool(epoch) and (_text(attributes.get(EPOCH)) or epoch) != epoch,
+        headers=headers,
         key=message.key,
     )
 

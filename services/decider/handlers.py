@@ -355,9 +355,12 @@ class Decider:
     ) -> Mapping[Place, Batch]:
         """Decide these as one batch, and remember the work that the unit adds."""
         batches = decide_batch(self._store, unit, decisions, now, rosters)
-        for work in {type(row) for row in unit.rows.values()} & self._nothing_waits.keys():
+        kinds = {kind for kind, _ in unit.rows}
+        for work in kinds & self._nothing_waits.keys():
             del self._nothing_waits[work]
-        if any(isinstance(row, RunningReconciliation) and row.plan for row in unit.rows.values()):
+        if RunningReconciliation in kinds and any(
+            isinstance(row, RunningReconciliation) and row.plan for row in unit.rows.values()
+        ):
             self._no_plans = None
         return batches
 
