@@ -109,7 +109,7 @@ def load_links(store: Store, drivers: Iterable[tuple[AccountId, Target, PortalDr
 def _load_links(store: Store, stated: Mapping[Place, list[DesiredDriver]]) -> dict[Place, Links]:
     """The same for these desired states.
 
-    A driver whom the Portal states for the first time mostly has no link: its history is asked for only if there is a
+    A driver that the Portal states for the first time mostly has no link: its history is asked for only if there is a
     row of it, which is known in memory where the account had none before.
     """
     new = {place: {desired.driver for desired in each if desired.sequence == 1} for place, each in stated.items()}
