@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import RLock
 from time import monotonic
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final, get_args
 from urllib.parse import quote
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 from domain.identity import PORTAL, Connectable, PushSender, Target
 from domain.ports import CredentialsUnreadable, RenewableTokens, SigningSecrets
 from domain.store import Position, Row, Store, Unit
+
+_SENDERS: Final[tuple[str, ...]] = get_args(PushSender)
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -96,13 +98,17 @@ class StoredSigningSecrets(_CredentialsForm):
 
 
 class AccountCredentials(_CredentialsForm):
-    """What one account has, at the Portal and per target, and the secrets by which others sign what they push to us."""
+    """What one account has, at the Portal and per target, and the secrets by which others sign what they push to us.
+
+    `endpoints` are those by which we sign what we send, by the id of the endpoint that it goes to.
+    """
 
     portal: PortalCredentials | None = None
     driveri: DriveriCredentials | None = None
     motive: _Motive | None = None
     portal_webhook: StoredSigningSecrets | None = None
     motive_webhook: StoredSigningSecrets | None = None
+    endpoints: Mapping[str, StoredSigningSecrets] = Field(default_factory=dict)
 
 
 def with_stated(known: AccountCredentials, target: Connectable, values: Mapping[str, str]) -> AccountCredentials:
@@ -158,18 +164,20 @@ def with_tokens(
     )
 
 
-def signing_secrets_of(known: AccountCredentials, sender: PushSender) -> SigningSecrets | None:
-    """By which secrets this sender signs."""
-    stored: StoredSigningSecrets | None = getattr(known, f"{sender}_webhook")
+def signing_secrets_of(known: AccountCredentials, sender: str) -> SigningSecrets | None:
+    """By which secrets this sender signs, or we sign to this endpoint."""
+    stored: StoredSigningSecrets | None
+    stored = getattr(known, f"{sender}_webhook") if sender in _SENDERS else known.endpoints.get(sender)
     return SigningSecrets(**stored.model_dump()) if stored else None
 
 
-def with_signing_secrets(
-    known: AccountCredentials, sender: PushSender, secrets: SigningSecrets | None
-) -> AccountCredentials:
-    """What an account has once this sender signs by other secrets, or by none."""
+def with_signing_secrets(known: AccountCredentials, sender: str, secrets: SigningSecrets | None) -> AccountCredentials:
+    """What an account has once this is signed by other secrets, or by none."""
     stored = StoredSigningSecrets.model_validate(asdict(secrets)) if secrets else None
-    return known.model_copy(update={f"{sender}_webhook": stored})
+    if sender in _SENDERS:
+        return known.model_copy(update={f"{sender}_webhook": stored})
+    others = {name: each for name, each in known.endpoints.items() if name != sender}
+    return known.model_copy(update={"endpoints": others | ({sender: stored} if stored else {})})
 
 
 _Stamp = tuple[int, int, int]
@@ -242,11 +250,11 @@ class CredentialsFile:
         """See `CredentialsKeeper.connected`."""
         return connected_at(self.of(account))
 
-    def signing_secrets(self, account: str, sender: PushSender) -> SigningSecrets | None:
+    def signing_secrets(self, account: str, sender: str) -> SigningSecrets | None:
         """See `CredentialsKeeper.signing_secrets`."""
         return signing_secrets_of(self.of(account), sender)
 
-    def keep_signing_secrets(self, account: str, sender: PushSender, secrets: SigningSecrets | None) -> None:
+    def keep_signing_secrets(self, account: str, sender: str, secrets: SigningSecrets | None) -> None:
         """See `CredentialsKeeper.keep_signing_secrets`."""
         with self._lock:
             self._replace(account, with_signing_secrets(self.of(account), sender, secrets))
@@ -413,11 +421,11 @@ class CredentialsTable:
         """See `CredentialsKeeper.connected`."""
         return connected_at(self._stored(account))
 
-    def signing_secrets(self, account: str, sender: PushSender) -> SigningSecrets | None:
+    def signing_secrets(self, account: str, sender: str) -> SigningSecrets | None:
         """See `CredentialsKeeper.signing_secrets`."""
         return signing_secrets_of(self._stored(account), sender)
 
-    def keep_signing_secrets(self, account: str, sender: PushSender, secrets: SigningSecrets | None) -> None:
+    def keep_signing_secrets(self, account: str, sender: str, secrets: SigningSecrets | None) -> None:
         """See `CredentialsKeeper.keep_signing_secrets`."""
         self._change(account, lambda: with_signing_secrets(self._stored(account), sender, secrets))
 

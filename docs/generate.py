@@ -43,6 +43,7 @@ from services.wiring.settings import (
     PortalSettings,
     SignInSettings,
     TargetSettings,
+    WebhookSettings,
 )
 
 DOCS: Final = Path(__file__).parent
@@ -62,6 +63,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?]) (?=[A-Z`])")
 _SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "Targets, in both shapes": TargetSettings,
     "The Portal's API, in both shapes": PortalSettings,
+    "Webhooks, in both shapes": WebhookSettings,
     "Limits of the API, in both shapes": LimitSettings,
     "Commands, in both shapes": ApiSettings,
     "Embedded": FolderSettings,

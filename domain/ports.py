@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from domain.failures import Rejected, Unavailable
-from domain.identity import Connectable, Key, PortalDriverId, PushSender, Target
+from domain.identity import Connectable, Key, PortalDriverId, Target
 from domain.matching import ObservedDriver, UnreadableRecords
 from domain.profile import Profile, StatedProfile
 
@@ -177,7 +177,7 @@ class CredentialsUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningSecrets:
-    """By which secrets a sender signs what it pushes for an account: the newest, and the former until a moment.
+    """By which secrets something is signed for an account: the newest, and the former until a moment.
 
     Moments are in seconds since the epoch.
     """
@@ -190,6 +190,28 @@ class SigningSecrets:
     def valid(self, now: float) -> tuple[str, ...]:
         """The secrets that are good now."""
         return (self.secret, self.former) if self.former and now < self.former_until else (self.secret,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookAnswer:
+    """What a receiver answered to a message: a status, or 0 and in `detail` why there is none."""
+
+    status: int = 0
+    detail: str = ""
+    seconds: float = 0.0
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the receiver has it now."""
+        return 200 <= self.status < 300
+
+
+class WebhookReceivers(Protocol):
+    """Those who receive webhooks, wherever they are."""
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
+        """Send one message; a redirect is not followed, and of the answer only the status counts."""
+        ...
 
 
 class CredentialsKeeper(Protocol):
@@ -207,15 +229,18 @@ class CredentialsKeeper(Protocol):
         """Where an account has credentials, as they are stored now. Raises `CredentialsUnreadable`, `StoreFailed`."""
         ...
 
-    def signing_secrets(self, account: str, sender: PushSender) -> SigningSecrets | None:
-        """By which secrets this sender signs, as they are stored now; None if there are none.
+    def signing_secrets(self, account: str, sender: str) -> SigningSecrets | None:
+        """By which secrets this sender of pushes signs, or we sign to this endpoint, as stored; None if there are none.
 
         Raises `CredentialsUnreadable` and `StoreFailed`.
         """
         ...
 
-    def keep_signing_secrets(self, account: str, sender: PushSender, secrets: SigningSecrets | None) -> None:
-        """Store by which secrets this sender signs from now on; None: by none. Raises `CredentialsUnreadable`."""
+    def keep_signing_secrets(self, account: str, sender: str, secrets: SigningSecrets | None) -> None:
+        """Store by which secrets this sender signs, or we sign to this endpoint, from now on; None: by none.
+
+        Raises `CredentialsUnreadable`.
+        """
         ...
 
     def forget(self, account: str) -> None:

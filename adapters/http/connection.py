@@ -8,7 +8,7 @@ import asyncio
 import re
 import select
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import cache
 from ssl import SSLContext
 from typing import Final, cast
@@ -29,10 +29,18 @@ _ILLEGAL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class DirectConnection(httpx.AsyncBaseTransport):
-    """One connection without a proxy, which is made with the first request, and again when it can be used no more."""
+class AddressRefused(httpx.ConnectError):
+    """The host has an address that may not be connected to."""
 
-    def __init__(self) -> None:
+
+class DirectConnection(httpx.AsyncBaseTransport):
+    """One connection without a proxy, which is made with the first request, and again when it can be used no more.
+
+    `may_reach` says to which IP addresses it may be made; a host that has any other one is not connected to.
+    """
+
+    def __init__(self, may_reach: Callable[[str], bool] = lambda _: True) -> None:
+        self._may_reach = may_reach
         self._exchange: _Exchange | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -41,7 +49,7 @@ class DirectConnection(httpx.AsyncBaseTransport):
         exchange = self._exchange
         if exchange is None or not exchange.can_go_on():
             await self.aclose()
-            exchange = self._exchange = await _connected(request.url, seconds.get("connect"))
+            exchange = self._exchange = await _connected(request.url, seconds.get("connect"), self._may_reach)
         return await exchange.ask(sent, seconds.get("read"))
 
     def has_surplus(self) -> bool:
@@ -65,7 +73,7 @@ async def _sent(request: httpx.Request) -> bytes:
     return b"".join((*parts, b"\r\n", body))
 
 
-async def _connected(url: httpx.URL, seconds: float | None) -> "_Exchange":
+async def _connected(url: httpx.URL, seconds: float | None, may_reach: Callable[[str], bool]) -> "_Exchange":
     """A connection to the host of this URL, at one of its addresses, each of which has its part of the time."""
     loop, host = asyncio.get_running_loop(), url.raw_host.decode("ascii")
     is_safe = url.scheme == "https"
@@ -78,6 +86,8 @@ async def _connected(url: httpx.URL, seconds: float | None) -> "_Exchange":
     except (OSError, UnicodeError) as reason:
         raise httpx.ConnectError(str(reason)) from reason
     places = dict.fromkeys((str(place[0]), int(place[1])) for *_, place in found)
+    if not all(may_reach(address) for address, _ in places):
+        raise AddressRefused("the host has an address that may not be connected to")
     for address, port in places:
         try:
             async with asyncio.timeout(seconds and seconds / len(places)):

@@ -36,6 +36,7 @@ from services.api import (
     sign_in,
     status,
     verification,
+    webhooks,
 )
 from services.api.description import DescribedApp
 from services.api.installation import Installation, Limits
@@ -48,6 +49,7 @@ _RESOURCES = (
     accounts,
     account_history,
     push_secrets,
+    webhooks,
     changes,
     drivers,
     driver_details,

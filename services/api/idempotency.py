@@ -152,6 +152,7 @@ class _Commands:
             services=services,
             accounts=Accounts(stores["accounts"], installation.clock),
             intake=Intake(stores["intake"], installation.clock),
+            webhooks=installation.webhooks.on(stores["webhooks"]),
             access=installation.access.on(cast("Store", own)),
         )
 

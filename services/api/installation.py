@@ -20,6 +20,8 @@ from services.projector.service import ProjectorApp
 from services.runtime.consumer import PartitionOf
 from services.runtime.context import Clock
 from services.runtime.service import P, Service, T, Worker
+from services.webhooks.endpoints import Endpoints
+from services.webhooks.sending import WebhooksApp
 
 PATIENCE = 20.0
 """Seconds in which a service may be restarted before what waits for it gives up."""
@@ -126,6 +128,11 @@ class Registered(Protocol):
         """How it is run as a process of its own."""
         ...
 
+    @property
+    def is_optional(self) -> bool:
+        """Whether an installation that does not use it need not run it."""
+        ...
+
 
 class ServiceDown(ClearFailure):
     """A service that a request needs does not run; the message says which one, and how to start it."""
@@ -153,7 +160,7 @@ class RunningServices:
         self._down_since: dict[str, float] = {}
 
     def down(self, *names: str, seconds: float = 0.0) -> list[str]:
-        """A line for each of these services, or of all, that does not run, and has not for so long.
+        """A line for each of these services, or of all that have to run, that does not, and has not for so long.
 
         Raises `StoreFailed`.
         """
@@ -169,7 +176,8 @@ class RunningServices:
         return [
             f"{each.name} is not running: start it by `{self._command or each.command}`"
             for each in self._registry
-            if (not names or each.name in names) and now - self._down_since.get(each.name, now + 1) >= seconds
+            if (each.name in names or not (names or each.is_optional))
+            and now - self._down_since.get(each.name, now + 1) >= seconds
         ]
 
     def check(self, *names: str) -> None:
@@ -183,9 +191,10 @@ class Installation:
     """Every service on its store, the accounts' credentials, and who has `access` to the API.
 
     `registry` describes the services, which `services` are in the same order; `readers` are their stores as queries
-    read them. `open_portals` connects to the Portal for one check. `polling` reads the Portal's API, where this process
-    does. `partition_of` is the partition of an account in every stream; None where the services consume each other's
-    logs in place. `console` is the address at which browsers of this machine reach the API; empty where there is none.
+    read them. `open_portals` connects to the Portal for one check. `polling` reads the Portal's API, and `sending`
+    sends webhooks, where this process does.
+    `partition_of` is the partition of an account in every stream; None where the services consume each other's logs
+    in place. `console` is the address at which browsers of this machine reach the API; empty where there is none.
     `provider` signs people in, where there is one.
     """
 
@@ -195,6 +204,7 @@ class Installation:
     accounts: Accounts
     intake: Intake
     pushes: Pushes
+    webhooks: Endpoints
     clock: Clock
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
@@ -204,6 +214,7 @@ class Installation:
     open_dry_run: Scratch
     open_portals: Callable[[], Portals]
     polling: Polling | None = None
+    sending: WebhooksApp | None = None
     partition_of: PartitionOf | None = None
     console: str = ""
     provider: Provider | None = None

@@ -1,6 +1,6 @@
 """`/v1/journal`: what people did that no event says, each with who and why.
 
-Credentials and push secrets, API keys, dead letters, and identifiers that were approved.
+Credentials, push secrets, webhooks, API keys, dead letters, and identifiers that were approved.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +32,13 @@ _FACTS: Final[Mapping[str, str]] = {
     "create_secret": "{who} created the push secret of {subject}.",
     "rotate_secret": "{who} replaced the push secret of {subject}.",
     "revoke_secret": "{who} revoked the push secret of {subject}.",
+    "create_webhook": "{who} added the webhook {subject}.",
+    "rotate_webhook": "{who} replaced the secret of the webhook {subject}.",
+    "disable_webhook": "{who} disabled the webhook {subject}.",
+    "enable_webhook": "{who} enabled the webhook {subject}.",
+    "delete_webhook": "{who} deleted the webhook {subject}.",
+    "ping_webhook": "{who} sent a ping to the webhook {subject}.",
+    "resend_webhook_message": "{who} sent a message to the webhook {subject} again.",
     "approve_rekeyings": "{who} approved other identifiers of drivers (set {subject}).",
     "discard_letter": "{who} discarded the dead letter {subject}.",
     "resubmit_letter": "{who} resubmitted the dead letter {subject}.",

@@ -35,6 +35,7 @@ from services.api.routing import RateExceeded
 from services.api.schema import FieldError, Malformed, Problem, field_errors, in_one_line
 from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
 from services.intake.pushing import PushIdReused
+from services.webhooks.endpoints import EndpointRefused, UnknownEndpoint
 
 PAGE = "/problems"
 """Where the API serves the page of all kinds; it is the same as `docs/reference/problems.md`."""
@@ -109,6 +110,10 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     ),
     push_secrets.PushSecretRefused: _kind(
         "push-secret", "The push secret of a sender cannot be made like this", 409, "`detail` says what to do."
+    ),
+    EndpointRefused: _kind("webhook", "The webhook is not one that can do this", 409, "`detail` says what to do."),
+    UnknownEndpoint: _kind(
+        "unknown-webhook", "There is no such webhook, or no such message", 404, "List the account's webhooks again."
     ),
     PushIdReused: _kind(
         "push-id-reused", "Another body was accepted under this `webhook-id`", 409, "Give each push its own id."

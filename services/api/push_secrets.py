@@ -256,7 +256,7 @@ async def list_push_secrets(known: KnownAccount, installation: Installed) -> lis
                 sender=sender,
                 path=_path(known.account, sender),
                 since=_moment(secrets.since) if secrets else None,
-                former_until=_former_until(secrets, installation) if secrets else None,
+                former_until=former_until(secrets, installation.clock()) if secrets else None,
                 refused=tuple(
                     RefusedPushes(reason=row.reason, refused=row.refused, at=datetime.fromisoformat(row.at))
                     for row in refused
@@ -334,15 +334,20 @@ async def _keep(
         sender=sender,
         secret=secrets.secret,
         path=_path(account, sender),
-        former_until=_former_until(secrets, installation),
+        former_until=former_until(secrets, installation.clock()),
     )
+
+
+def new_standard_secret() -> str:
+    """A secret as the Standard Webhooks specification has them."""
+    return _PREFIX + b64encode(token_bytes(32)).decode()
 
 
 def _new(sender: PushSender, stated: str | None) -> str:
     if sender == "portal":
         if stated is not None:
             raise PushSecretRefused("the Portal's secret is made here: enter it in the Portal")
-        return _PREFIX + b64encode(token_bytes(32)).decode()
+        return new_standard_secret()
     return stated or token_hex(20)
 
 
@@ -353,8 +358,9 @@ def _path(account: str, sender: PushSender) -> str:
     return f"{router.prefix.removesuffix('/push-secrets').replace('{account}', account)}/{_PATHS[sender]}"
 
 
-def _former_until(secrets: SigningSecrets, installation: Installation) -> datetime | None:
-    is_good = len(secrets.valid(installation.clock().timestamp())) > 1
+def former_until(secrets: SigningSecrets, now: datetime) -> datetime | None:
+    """Until when the former of two secrets is good; None where it is not any more."""
+    is_good = len(secrets.valid(now.timestamp())) > 1
     return _moment(secrets.former_until) if is_good else None
 
 

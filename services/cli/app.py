@@ -42,6 +42,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "login": ("contexts", "Store an API key for a context, once the API has said whose it is."),
         "logout": ("contexts", "Forget the API key of a context."),
         "sync": ("accounts", "Turn Sync Drivers on or off for an account."),
+        "webhooks": ("webhooks", "Send what happens to drivers to endpoints of your own, signed."),
     },
     "Operations": {
         "keys": ("keys", "Make, list and revoke API keys for machines."),

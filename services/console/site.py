@@ -4,11 +4,22 @@ from typing import Final
 
 from starlette.routing import BaseRoute
 
-from services.console import accounts, dead_letters, decisions, drivers, history, machines, overview, plans, sync
+from services.console import (
+    accounts,
+    dead_letters,
+    decisions,
+    drivers,
+    history,
+    machines,
+    overview,
+    plans,
+    sync,
+    webhooks,
+)
 
 ROUTES: Final[tuple[BaseRoute, ...]] = tuple(
     route
-    for pages in (overview, sync, plans, drivers, decisions, history, accounts, machines, dead_letters)
+    for pages in (overview, sync, plans, drivers, decisions, history, accounts, machines, webhooks, dead_letters)
     for route in pages.router.routes
 )
 """The routes, for the application that serves the API, too."""

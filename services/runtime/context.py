@@ -17,6 +17,7 @@ def utc_now() -> datetime:
 ACCOUNTS = "accounts.v1"
 CHANGES = "portal.driver-changes.v1"
 DECISIONS = "driver-links.decisions.v1"
+WEBHOOKS = "webhooks.v1"
 
 
 def outcomes_of(target: Target) -> str:

@@ -9,7 +9,7 @@ from types import TracebackType
 from domain.failures import ClearFailure
 from domain.identity import Target
 
-STORES = ("accounts", "intake", "decider", *(f"projector-{target}" for target in Target))
+STORES = ("accounts", "intake", "decider", *(f"projector-{target}" for target in Target), "webhooks")
 """The services whose stores are the SQLite files of a data folder."""
 
 DEFAULT_FOLDER = "driverlink-data"
@@ -60,7 +60,8 @@ class DataFolder:
         if missing:
             raise FolderUnusable(
                 f"the data folder {self.path} is not complete: {self.file(missing[0]).name} is missing; put back a "
-                "copy of it or, if the folder was only just begun, complete it by `driverlink up`"
+                "copy of it or, if the folder was only just begun or is of an older version, complete it by "
+                "`driverlink up`"
             )
 
     def __enter__(self) -> "DataFolder":

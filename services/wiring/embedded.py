@@ -20,6 +20,7 @@ from services.projector.service import ProjectorApp
 from services.runtime.context import Assignment, Clock, log_of, utc_now
 from services.runtime.service import Notifier, Service
 from services.runtime.serving import listening
+from services.webhooks.sending import WebhooksApp
 from services.wiring.data_folder import DataFolder
 from services.wiring.erasing import Forget, erase_removed
 from services.wiring.migrations import migrate
@@ -136,14 +137,13 @@ async def serving(
 
 async def run(installation: Installation, *, stop: asyncio.Event) -> None:
     """Run every service until told to stop; then let the work in hand end. Raises `StoreFailed`, in a group."""
-    services: list[Service | ProjectorApp | Polling] = [
+    services: list[Service | ProjectorApp | Polling | WebhooksApp] = [
         installation.accounts_service,
         installation.intake_service,
         installation.decider_service,
         *installation.projectors.values(),
     ]
-    if installation.polling:
-        services.append(installation.polling)
+    services += filter(None, (installation.polling, installation.sending))
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(each.run()) for each in services]
         _log.info("services run")

@@ -40,7 +40,7 @@ def erase_removed(
     one that has its id later.
 
     Where Kafka carries the logs, every service must have consumed what there is of the account: what is erased
-    before that would come back.
+    before that would come back. One that is optional, and has consumed nothing, was never run.
     """
     found = stores["accounts"].select(AccountRow, {"removal": str(Removal.REQUESTED)}, order_by="account")
     for account in map(to_account, found):
@@ -100,6 +100,7 @@ def _behind(stores: Stores, account: AccountId, partition: int) -> str:
             name
             for name, spec in SERVICES.items()
             for log in spec.consumes
+            if not (spec.is_optional and stores[name].position(f"{log}/{partition}") == 0)
             if stores[name].position(f"{log}/{partition}") < last[log]
         ),
         "",

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from adapters.store.sqlite import SqliteStore
+from adapters.webhooks import HttpReceivers
 from domain.identity import Target
 from domain.ports import CredentialsKeeper
 from domain.reconciliation import PlanStep
@@ -43,13 +44,17 @@ from services.projector.scans import Freshness, Scans
 from services.projector.service import ProjectorApp
 from services.runtime.caching import CachingStore, OwnedCachingStore
 from services.runtime.consumer import PartitionOf
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, Clock, outcomes_of
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, WEBHOOKS, Assignment, Clock, outcomes_of
 from services.runtime.partitions import Action, OwnedStore, nothing
 from services.runtime.read_models import ReadModel
 from services.runtime.service import LeaderLock, Notifier, Service
 from services.views.link_states import STATES
+from services.webhooks import read_models as webhooks
+from services.webhooks.endpoints import Endpoints
+from services.webhooks.messages import Messages
+from services.webhooks.sending import WebhooksApp
 from services.wiring.connections import Connections, Credentials, PortalConnections
-from services.wiring.settings import ServiceSettings
+from services.wiring.settings import ServiceSettings, SignInSettings
 
 
 class Dependencies:
@@ -101,6 +106,7 @@ class Built:
     drain: Action = nothing
     projector: ProjectorApp | None = None
     polling: Polling | None = None
+    sending: WebhooksApp | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +117,8 @@ class ServiceSpec:
     people call its log. It keeps rows of `cached` and `cached_groups` in memory, as `CachingStore` says. `work` are the
     tables of work in hand, which no log can rebuild; the rows that `to_do` finds by its conditions are each something
     that the service has still to do. One that `begins_behind_fence` only replays what the logs have when it first comes
-    into an installation, because what it does of its own, such as sending, is not for the past.
+    into an installation, because what it does of its own, such as sending, is not for the past. An installation that
+    does not use one that `is_optional` need not run it.
     """
 
     kind: str
@@ -126,6 +133,7 @@ class ServiceSpec:
     to_do: tuple[tuple[type[Row], Where], ...] = ()
     begins_behind_fence: bool = False
     target: Target | None = None
+    is_optional: bool = False
 
     @property
     def name(self) -> str:
@@ -290,6 +298,30 @@ def _projector(target: Target) -> Callable[[Store, Dependencies], Built]:
     return build
 
 
+def build_webhooks(store: Store, given: Dependencies) -> Built:
+    """Webhooks: what happens to drivers, sent to the endpoints of the accounts of its assignment."""
+    settings = given.settings
+    messages = Messages(
+        store,
+        given.clock,
+        given.assignment,
+        secrets=given.credentials,
+        origin=settings.public_url.rstrip("/") if isinstance(settings, SignInSettings) else "",
+    )
+    service = Service(
+        "webhooks",
+        store=store,
+        clock=given.clock,
+        notifier=given.notifier,
+        handlers={DECISIONS: messages.on_decisions},
+        chores=[Hourly(messages.forget_old, given.clock)],
+        on_stored=messages.on_stored,
+    )
+    receivers = HttpReceivers(allows_private=settings.webhooks_private)
+    app = WebhooksApp(service, messages=messages, receivers=receivers, assignment=given.assignment)
+    return Built(service=service, run=app.run, resume=app.resume, drain=app.drain, sending=app)
+
+
 _ACCOUNTS = ServiceSpec(
     kind="accounts",
     log=ACCOUNTS,
@@ -347,8 +379,22 @@ def _projector_of(target: Target) -> ServiceSpec:
     )
 
 
+_WEBHOOKS = ServiceSpec(
+    kind="webhooks",
+    log=WEBHOOKS,
+    log_title="webhooks",
+    consumes=(DECISIONS,),
+    build=build_webhooks,
+    read_models=webhooks.READ_MODELS,
+    cached=(webhooks.NamedLinkRow,),
+    work=webhooks.WORK,
+    begins_behind_fence=True,
+    is_optional=True,
+)
+
+
 SERVICES: Mapping[str, ServiceSpec] = MappingProxyType(
-    {spec.name: spec for spec in (_ACCOUNTS, _INTAKE, _DECIDER, *map(_projector_of, Target))}
+    {spec.name: spec for spec in (_ACCOUNTS, _INTAKE, _DECIDER, *map(_projector_of, Target), _WEBHOOKS)}
 )
 """Every service by its name, in the order in which a change passes them."""
 
@@ -436,6 +482,7 @@ def to_installation(
         accounts=Accounts(stores["accounts"], given.clock),
         intake=Intake(stores["intake"], given.clock),
         pushes=Pushes(stores["intake"], given.clock),
+        webhooks=Endpoints(stores["webhooks"], given.clock, allows_private=given.settings.webhooks_private),
         clock=given.clock,
         projectors={
             spec.target: app for name, spec in SERVICES.items() if spec.target and (app := built[name].projector)
@@ -447,6 +494,7 @@ def to_installation(
         open_dry_run=open_dry_run,
         open_portals=lambda: PortalConnections(given.settings, given.credentials),
         polling=polling,
+        sending=built["webhooks"].sending,
         partition_of=partition_of,
         limits=Limits(
             requests_a_minute=given.settings.api_requests_a_minute,

@@ -70,6 +70,7 @@ _PROBLEMS: Mapping[str, Callable[[_Described], str]] = {
     "missing": lambda _: "is not set",
     "int_parsing": lambda _: "must be a whole number",
     "float_parsing": lambda _: "must be a number",
+    "bool_parsing": lambda _: "must be true or false",
     "finite_number": lambda _: "must be a number",
     "greater_than_equal": lambda said: f"must be {said['ge']:g} or more",
     "less_than_equal": lambda said: f"must be {said['le']:g} or less",
@@ -233,6 +234,15 @@ class TargetSettings(EnvironmentSettings):
         return self
 
 
+class WebhookSettings(EnvironmentSettings):
+    """Where webhooks may go."""
+
+    webhooks_private: bool = Field(
+        default=False,
+        description="Whether webhooks may go to private addresses, and by plain HTTP to this machine.",
+    )
+
+
 class LimitSettings(EnvironmentSettings):
     """What one caller of the API, and one request to it, may take; pushes have bounds of their own."""
 
@@ -259,7 +269,7 @@ class LimitSettings(EnvironmentSettings):
     )
 
 
-class ServiceSettings(TargetSettings, PortalSettings, LimitSettings):
+class ServiceSettings(TargetSettings, PortalSettings, WebhookSettings, LimitSettings):
     """What every deployment has to know of the targets and the Portal."""
 
 

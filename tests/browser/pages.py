@@ -33,6 +33,7 @@ PAGES = {
     "accounts": "accounts",
     "settings": "accounts/acme",
     "push-secrets": "accounts/acme/push-secrets",
+    "webhooks": "accounts/acme/webhooks",
     "keys": "keys",
     "dead-letters": f"dead-letters?{urlencode(UNKNOWN_TYPE)}",
     "dead-letter": "dead-letters/letter?name=decider/portal.driver-changes.v1/0/3",

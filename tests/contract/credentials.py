@@ -169,24 +169,25 @@ class CredentialsContract:
         for shown in (known, known.driveri, known.motive, keeper, keeper.tokens("acme", Target.MOTIVE)):
             assert "hush" not in f"{shown!r} {shown!s}"
 
-    def test_the_secrets_of_a_sender_are_kept_beside_what_else_the_account_has(
-        self, keeper: Keeper, opening: Opening
+    @pytest.mark.parametrize("sender", ["portal", "ep_1"])
+    def test_the_secrets_of_a_sender_or_an_endpoint_are_kept_beside_what_else_the_account_has(
+        self, keeper: Keeper, opening: Opening, sender: str
     ) -> None:
         opening().of("acme")
         before = keeper.of("acme")
         secrets = SigningSecrets(secret="hush-hook", since=1.0, former="hush-former", former_until=2.0)
-        keeper.keep_signing_secrets("acme", "portal", secrets)
+        keeper.keep_signing_secrets("acme", sender, secrets)
         for reader in (keeper, opening()):
-            assert reader.signing_secrets("acme", "portal") == secrets
+            assert reader.signing_secrets("acme", sender) == secrets
             assert reader.signing_secrets("acme", "motive") is None
-            assert reader.signing_secrets("other", "portal") is None
+            assert reader.signing_secrets("other", sender) is None
             found = reader.of("acme")
             assert (found.driveri, found.motive) == (before.driveri, before.motive)
             assert "hush" not in repr((found, secrets))
         keeper.keep("acme", Target.MOTIVE, KEY)
-        assert opening().signing_secrets("acme", "portal") == secrets
-        keeper.keep_signing_secrets("acme", "portal", None)
-        assert opening().signing_secrets("acme", "portal") is None
+        assert opening().signing_secrets("acme", sender) == secrets
+        keeper.keep_signing_secrets("acme", sender, None)
+        assert opening().signing_secrets("acme", sender) is None
 
     def test_another_secret_is_known_to_everybody_at_once(self, keeper: Keeper, opening: Opening) -> None:
         """What is signed by it may come to any process."""
@@ -198,7 +199,7 @@ class CredentialsContract:
 
     def test_of_a_forgotten_account_nothing_is_kept(self, keeper: Keeper, opening: Opening) -> None:
         keeper.keep("bolt", Target.MOTIVE, KEY)
-        keeper.keep_signing_secrets("acme", "portal", SigningSecrets(secret="hush-hook", since=1.0))
+        keeper.keep_signing_secrets("acme", "ep_1", SigningSecrets(secret="hush-hook", since=1.0))
         keeper.forget("acme")
         keeper.forget("nowhere")
         for reader in (keeper, opening()):

@@ -19,7 +19,7 @@ from adapters.store.locks import InstanceLock
 from adapters.store.postgres_connection import connect
 from services.api import V1
 from services.intake.handlers import new_snapshot
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, utc_now
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, WEBHOOKS, utc_now
 from services.wiring import registry
 from services.wiring.distributed import Distributed
 from services.wiring.registry import LOGS, VIEWS
@@ -35,10 +35,11 @@ TOPICS = [*LOGS, *(view.topic for view in VIEWS)]
 SERVICES = {
     ("accounts",): [ACCOUNTS],
     ("intake",): [CHANGES],
-    ("decider",): sorted(LOGS),
+    ("decider",): sorted({*LOGS} - {WEBHOOKS}),
     ("projector", "--target", "driveri"): sorted([ACCOUNTS, DECISIONS, DRIVERI]),
     ("projector", "--target", "motive"): sorted([ACCOUNTS, DECISIONS, MOTIVE]),
     ("views",): sorted(view.topic for view in VIEWS),
+    ("webhooks",): sorted([DECISIONS, WEBHOOKS]),
 }
 """Every process, and the topics that it needs."""
 

@@ -113,7 +113,7 @@ def test_jobs_run_before_the_services_and_in_their_order() -> None:
             yield from before(other)
 
     assert list(before("database")) == ["roles", "postgres"]
-    for service in ("accounts", "intake", "decider", "projector-driveri", "projector-motive", "api"):
+    for service in ("accounts", "intake", "decider", "projector-driveri", "projector-motive", "webhooks", "api"):
         assert {"database", "roles", "postgres", "topics", "kafka"} == set(before(service))
 
 

@@ -200,7 +200,9 @@ class ApiStand:
 
 def to_path(route: APIRoute, account: str) -> str:
     """A path of this route."""
-    return route.path_format.format(account=account, driver="1", key_id="none", sender="portal")
+    return route.path_format.format(
+        account=account, driver="1", key_id="none", sender="portal", endpoint="ep_1", message="msg_1"
+    )
 
 
 def _to_url(path: str) -> str:

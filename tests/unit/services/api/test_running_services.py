@@ -47,6 +47,14 @@ def test_each_service_that_does_not_run_is_named_with_the_command_that_starts_it
     assert seen.down("accounts", "decider") == [DECIDER_IS_DOWN]
 
 
+def test_one_that_need_not_run_is_missed_only_where_it_is_needed() -> None:
+    processes = Processes()
+    processes.end("webhooks")
+    seen = processes.seen()
+    assert seen.down() == []
+    assert seen.down("webhooks") == ["webhooks is not running: start it by `driverlink serve webhooks`"]
+
+
 def test_a_service_that_is_restarted_in_time_is_not_given_up() -> None:
     processes = Processes()
     seen = processes.seen()

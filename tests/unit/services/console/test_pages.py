@@ -45,6 +45,7 @@ PAGES = (
             "/drift",
             "/history",
             "/push-secrets",
+            "/webhooks",
         )
     ),
 )

@@ -24,6 +24,7 @@ from services.intake.read_models import (
     SnapshotDriver,
 )
 from services.projector import read_models as projector
+from services.webhooks import read_models as webhooks
 from services.wiring import registry
 from services.wiring.rebuild import Step
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, logged, person
@@ -42,6 +43,7 @@ WORK: dict[str, tuple[type[Row], ...]] = {
     "decider": (decider.Look, decider.RunningReconciliation, decider.RetryRow, DeadLetter),
     "projector-driveri": OF_PROJECTOR,
     "projector-motive": OF_PROJECTOR,
+    "webhooks": (*webhooks.WORK, DeadLetter),
 }
 
 
