@@ -233,14 +233,16 @@ def approve(services: SteppedServices, target: Target) -> None:
 
 
 async def every_page(app: FastAPI) -> None:
-    """Ask the API for everything that it shows: of one account, driver and target, and of all."""
+    """Ask the API for everything that it shows: of one account, driver and target, also as of a moment, and of all."""
     known = {"account": ACME, "target": "driveri", "driver": "p3", "find": "d", "from": "2026-01-01", "id": "D3"}
     transport = httpx.ASGITransport(at_local_socket(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
         for path, verbs in app.openapi()["paths"].items():
             if "get" in verbs:
                 named = {each["name"] for each in verbs["get"].get("parameters", ())}
-                for query in ({}, {name: value for name, value in known.items() if name in named}):
+                of_one = {name: value for name, value in known.items() if name in named}
+                past = [{**of_one, "as_of": "2026-06-01"}] if "as_of" in named else []
+                for query in ({}, of_one, *past):
                     answer = await client.get(path.format(**known), params=query)
                     assert answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR, f"{path}: {answer.text}"
 
