@@ -43,6 +43,9 @@ def erase_removed(
     before that would come back. One that is optional, and has consumed nothing, was never run.
     """
     found = stores["accounts"].select(AccountRow, {"removal": str(Removal.REQUESTED)}, order_by="account")
+    if found:
+        # Before the proof, so that a kill cannot come between; views are not relayed meanwhile.
+        request_all_states(stores["decider"])
     for account in map(to_account, found):
         if partition_of and (behind := _behind(stores, account.account, partition_of(account.account))):
             raise StoreFailed(
@@ -53,8 +56,6 @@ def erase_removed(
             forget(account.account)
         _erase(stores, account, at)
         _log.warning("account is erased", account=account.account)
-    if found:
-        request_all_states(stores["decider"])
     return [row.account for row in found]
 
 

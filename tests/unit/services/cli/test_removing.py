@@ -97,6 +97,7 @@ def is_erased(folder: Path) -> None:
     (proof,) = [each for each in log if isinstance(each, AccountErased)]
     assert (proof.account, proof.by, proof.role, proof.events.keys()) == ("acme", "", "operator", SERVICES.keys())
     assert [each.account for each in log[-2:] if each] == ["acme", "acme"]
+    assert stores["decider"].position("requested/driver-links.state.v1") > 0
     for store in stores.values():
         store.close()
     assert on(folder, "rebuild", "--check").out == "every read model matches the log\n"

@@ -212,3 +212,17 @@ def test_a_service_that_is_not_new_never_begins_behind_a_fence(ended: Ended, tmp
         stores[DRIVERI].commit(unit)
     with opened_stores(copy.folder) as stores:
         assert stores[DRIVERI].position(f"{DECISIONS}/0") == before
+
+
+def test_a_fence_is_in_every_partition_where_there_are_several(ended: Ended, tmp_path: Path) -> None:
+    copy = ended.copied(tmp_path / "data")
+    for file in copy.folder.glob(f"{DRIVERI}.sqlite*"):
+        file.unlink()
+    with opened_stores(copy.folder) as stores:
+        fence = {DECISIONS: stores["decider"].log.end(), ACCOUNTS: 0}
+        models = {DRIVERI: SERVICES[DRIVERI].read_models}
+        rebuild.rebuild(stores, models, partition_of=lambda _: 2, fences={DRIVERI: fence}, partitions=3)
+        store = stores[DRIVERI]
+        assert [store.position(f"{DECISIONS}/{number}") for number in range(4)] == [*[fence[DECISIONS]] * 3, 0]
+        assert store.position(f"{ACCOUNTS}/0") == 0
+        assert store.count(DeliveryRow) == {(): len(SAMPLE)}
