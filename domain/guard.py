@@ -21,6 +21,18 @@ _PERCENT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteLimit:
+    """How many deletes go out in a window: a share of the live links, but always this number of them."""
+
+    fewest: int = _FEWEST
+    percent: int = _PERCENT
+
+
+DELETE_LIMIT = DeleteLimit()
+"""The limit that is in force."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     """How many deletes may still go out.
 
@@ -31,11 +43,12 @@ class Guard:
     staying: int = 0
     deleted: frozenset[PortalDriverId] = frozenset()
     held: int = 0
+    rule: DeleteLimit = DELETE_LIMIT
 
     @property
     def limit(self) -> int:
         """The most deletes in a window: a share of the links as they were before its deletes."""
-        return max(_FEWEST, (self.staying + len(self.deleted)) * _PERCENT // 100)
+        return max(self.rule.fewest, (self.staying + len(self.deleted)) * self.rule.percent // 100)
 
     def lets_through(self, driver: PortalDriverId) -> bool:
         """Whether this delete may go out; one that was let through in this window already may."""

@@ -26,7 +26,7 @@ from functools import lru_cache
 
 from domain.cleaning import folded
 from domain.identity import AccountId, Key, PortalDriverId, Target
-from domain.profile import SPECS, Profile, chosen
+from domain.profile import SPECS, Profile, TargetSpec, chosen
 from domain.values import quick
 
 
@@ -164,16 +164,29 @@ class DesiredDriver:
 
 
 def to_desired(
-    account: AccountId, target: Target, driver: PortalDriverId, *, sequence: int, profile: Profile, is_wanted: bool
+    account: AccountId,
+    target: Target,
+    driver: PortalDriverId,
+    *,
+    sequence: int,
+    profile: Profile,
+    is_wanted: bool,
+    specs: Mapping[Target, TargetSpec] = SPECS,
 ) -> DesiredDriver:
-    """The desired state that a portal driver's profile means for one target."""
-    spec, stated = SPECS[target], {**profile, "portal_driver_id": driver}
+    """The desired state that a portal driver's profile means for one target.
+
+    By other `specs` a target may own other fields, and drivers may be matched in another order.
+    """
+    spec, stated = specs[target], {**profile, "portal_driver_id": driver}
     text = next(filter(None, map(profile.get, spec.key_fields)), None)
     key = Key(text) if text else None
     owned = chosen(stated, spec.owned)
     if not owned.keys() >= spec.written_together:
         owned = {field: text for field, text in owned.items() if field not in spec.written_together}
     found = _identifiers(target, *map(owned.get, _IDENTIFYING[target]))
+    recognised_by = found.recognised_by
+    if spec.matched_by is not SPECS[target].matched_by:
+        recognised_by = tuple(filter(None, (kind.identifier(owned) for kind in spec.matched_by)))
     return DesiredDriver(
         account=account,
         target=target,
@@ -182,7 +195,7 @@ def to_desired(
         is_wanted=is_wanted,
         key=key,
         profile=owned,
-        identifiers=(key_identifier(target, key), *found.recognised_by) if key else found.recognised_by,
+        identifiers=(key_identifier(target, key), *recognised_by) if key else recognised_by,
         dispensable_identifier=found.dispensable,
     )
 

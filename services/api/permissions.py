@@ -163,6 +163,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "approve_rekeyings": _APPROVE,
     "make_plan": _READ,
     "apply_plan": _OPERATE,
+    "run_backtest": _READ,
     "show_reconciliation": _READ,
     "request_reconciliation": _OPERATE,
     "list_reconciliations": _READ,

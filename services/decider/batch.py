@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.claims import Batch, Decide
 from domain.driver_link import DriverLink, apply, unlinked
-from domain.guard import WINDOW, Guard
+from domain.guard import DELETE_LIMIT, WINDOW, DeleteLimit, Guard
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, Roster, claims, is_key_identifier, key_identifier
 from domain.store import FILLED, Row, Store, Unit, Values, Where
@@ -79,6 +79,7 @@ def decide_batch(
     decisions: Iterable[tuple[DesiredDriver, Decide]],
     now: datetime,
     rosters: RosterChanges | None = None,
+    delete_limit: DeleteLimit = DELETE_LIMIT,
 ) -> dict[Place, Batch]:
     """Decide these in their order, each on its driver's link and the desired state as it stood then.
 
@@ -89,7 +90,7 @@ def decide_batch(
     for desired, decide in decisions:
         by_place.setdefault((desired.account, desired.target), []).append((desired, decide))
     stated = {place: [desired for desired, _ in each] for place, each in by_place.items()}
-    batches = _load(store, stated, rosters, now)
+    batches = _load(store, stated, rosters, now, delete_limit)
     for place, each in by_place.items():
         for desired, decide in each:
             batches[place].decide(desired, decide)
@@ -127,6 +128,7 @@ def _load(
     stated: Mapping[Place, list[DesiredDriver]],
     changes: RosterChanges | None,
     now: datetime,
+    delete_limit: DeleteLimit,
 ) -> dict[Place, Batch]:
     links = _load_links(store, stated)
     identifiers = {place: _identifiers(place[1], each, links[place]) for place, each in stated.items()}
@@ -141,9 +143,8 @@ def _load(
     waiting = _load_waiting(store, links, claimed)
     linked = _load_linked(store, links, claimed)
     wanted = _load_wanted(store, links, rosters)
-    guards = _load_guards(
-        store, [place for place, each in stated.items() if any(not desired.is_wanted for desired in each)], now
-    )
+    deleting = [place for place, each in stated.items() if any(not desired.is_wanted for desired in each)]
+    guards = _load_guards(store, deleting, now, delete_limit)
     return {
         place: Batch(
             place[1],
@@ -251,7 +252,9 @@ def _load_wanted(
     return {place: {driver for driver in carried.get(place, ()) if (place[0], driver) in there} for place in rosters}
 
 
-def _load_guards(store: Store, places: Collection[Place], now: datetime) -> dict[Place, Guard]:
+def _load_guards(
+    store: Store, places: Collection[Place], now: datetime, delete_limit: DeleteLimit
+) -> dict[Place, Guard]:
     """What the guard of each of these places has counted."""
     if not places:
         return {}
@@ -267,6 +270,7 @@ def _load_guards(store: Store, places: Collection[Place], now: datetime) -> dict
             staying=live.get((account, str(target)), 0),
             deleted=frozenset(deleted[account, target]),
             held=held.get((account, str(target)), 0),
+            rule=delete_limit,
         )
         for account, target in places
     }

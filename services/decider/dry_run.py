@@ -20,6 +20,7 @@ from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit, pa
 from services.accounts.handlers import accounts_of, to_row
 from services.decider import reconciliations
 from services.decider.handlers import Decider
+from services.decider.order import BatchOrder, Chore
 from services.decider.read_models import (
     ClaimRow,
     DeleteRow,
@@ -198,8 +199,17 @@ class PlanChecks:
     names the accounts assigned to us that have a running reconciliation with a plan.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, in_hand: Callable[[], Sequence[str]], scratch: Scratch) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        in_hand: Callable[[], Sequence[str]],
+        scratch: Scratch,
+        order: BatchOrder,
+    ) -> None:
         self._store = store
+        self._order = order
         self._clock = clock
         self._in_hand = in_hand
         self._scratch = scratch
@@ -225,7 +235,8 @@ class PlanChecks:
     def _check(self, work: RunningReconciliation) -> Iterator[int]:
         account, target = accounts_of(self._store, [work.account])[work.account], Target(work.target)
         if account.mode(target) is Mode.OFF or work.policy_generation != account.policy_generation.get(target, 0):
-            self._store.commit(reconciliations.dropped(self._store, work, account, self._clock()))
+            now = self._clock()
+            self._commit(reconciliations.dropped(self._store, work, account, now), work, Chore.DROPPED, now)
             return
         try:
             would_be = yield from self._run_dry(work, account)
@@ -259,9 +270,14 @@ class PlanChecks:
         place = {"account": work.account, "target": work.target}
         if work.account not in self._in_hand() or work not in self._store.select(RunningReconciliation, place):
             return
-        unit = Unit()
+        unit, now = Unit(), self._clock()
         if would_be == work.plan:
             unit.keep([replace(work, plan="")])
+            self._commit(unit, work, Chore.PLAN_KEPT, now)
         else:
-            unit = reconciliations.refused(self._store, work, plan=work.plan, would_be=would_be, now=self._clock())
+            unit = reconciliations.refused(self._store, work, plan=work.plan, would_be=would_be, now=now)
+            self._commit(unit, work, Chore.PLAN_REFUSED, now)
+
+    def _commit(self, unit: Unit, work: RunningReconciliation, chore: Chore, now: datetime) -> None:
+        self._order.done(unit, chore, [(work.account, work.target, ())], now)
         self._store.commit(unit)

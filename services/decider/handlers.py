@@ -1,5 +1,6 @@
 """The decider: what it makes of each stream that it consumes, and the work that it has in hand."""
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -24,11 +25,13 @@ from domain.outcomes import (
     ReportEvent,
     RosterScanned,
 )
+from domain.rules import RULES, Rules
 from domain.situations import Trigger
 from domain.store import FILLED, Event, Row, Store, Unit, Value, Where, pages
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
 from services.decider import reconciliations
 from services.decider.batch import RosterChanges, decide_batch, looks_at_claimants
+from services.decider.order import BatchOrder, Chore
 from services.decider.read_models import (
     ClaimRow,
     DesiredRow,
@@ -44,7 +47,7 @@ from services.decider.read_models import (
     project_scans,
     rows_among,
 )
-from services.runtime.context import Assignment, Clock
+from services.runtime.context import ACCOUNTS, CHANGES, Assignment, Clock, outcomes_of
 from services.runtime.read_models import kept_rows, projected, to_unit
 from services.runtime.service import Backoff
 
@@ -67,10 +70,12 @@ _TOGETHER = 10
 class Decider:
     """The decider service: the only place where decisions are made; writes `driver-links.decisions.v1`."""
 
-    def __init__(self, store: Store, clock: Clock, assignment: Assignment) -> None:
+    def __init__(self, store: Store, clock: Clock, assignment: Assignment, rules: Rules = RULES) -> None:
         self._store = store
         self._clock = clock
         self._assignment = assignment
+        self._rules = rules
+        self.order = BatchOrder()
         self._nothing_waits: dict[type[Row], frozenset[int]] = {}
         self._behind: dict[type[Row], str] = {}
         self._went_on = dict.fromkeys(Target, "")
@@ -86,6 +91,7 @@ class Decider:
         unit.keep(reconciliations.bound(self._store, facts))
         judged = [event for event in facts if isinstance(event, DeletesJudged)]
         self._decide(unit, self._judgements(judged, accounts, now), now)
+        self.order.consumed(unit, ACCOUNTS, events, now)
         return unit
 
     def on_changes(self, events: Sequence[tuple[int, Event]]) -> Unit:
@@ -101,7 +107,7 @@ class Decider:
         decisions = [
             _by_rule(
                 deciding.decide,
-                desired_of(row, target),
+                desired_of(row, target, self._rules),
                 _trigger(accounts[row.account], target, now, "change", str(row.sequence)),
             )
             for row in rows
@@ -109,6 +115,7 @@ class Decider:
             if (AccountId(row.account), target) in ready
         ]
         self._decide(unit, decisions, now)
+        self.order.consumed(unit, CHANGES, events, now)
         return unit
 
     def on_reports(self, events: Sequence[tuple[int, Event]]) -> Unit:
@@ -141,21 +148,26 @@ class Decider:
         )
         decisions = chain(self._answers(answers, now), *looked_up, *(self._hinted(event, now) for event in hinted))
         self._decide(unit, decisions, now, rosters)
+        if reports:
+            self.order.consumed(unit, outcomes_of(Target(reports[0].target)), events, now)
         return unit
 
     def look_again(self) -> int:
         """Decide links for which something came free; how many."""
         looks = self._next_in_hand(Look, _PAGE)
-        done = self._backoff.confine(looks, self._look_again) if looks else 0
+        done = self._backoff.confine(looks, self.look_at) if looks else 0
         self._behind[Look] = looks[-1].account if looks else ""
         return done
 
-    def _look_again(self, looks: Sequence[Look]) -> int:
-        unit, now = Unit(), self._clock()
+    def look_at(self, looks: Sequence[Look]) -> int:
+        """Decide these links for which something came free; how many."""
+        unit, now, looked_at = Unit(), self._clock(), defaultdict[tuple[str, str], list[str]](list)
         for look in looks:
             unit.remove(Look, {"account": look.account, "target": look.target, "driver": look.driver})
+            looked_at[look.account, look.target].append(look.driver)
         places = [(AccountId(look.account), Target(look.target), look.driver) for look in looks]
         self._decide(unit, self._again(places, now, "freed", rule=deciding.look_at_freed), now)
+        self.order.done(unit, Chore.LOOKS, ((*place, drivers) for place, drivers in looked_at.items()), now)
         self._store.commit(unit)
         return len(looks)
 
@@ -174,11 +186,12 @@ class Decider:
                 if work := next(going_on, None):
                     del self._went_on[target]
                     self._went_on[target] = work.account
-                    return self._backoff.confine([work], self._go_on)
+                    return self._backoff.confine([work], self.go_on)
         self._next_in_hand(RunningReconciliation, _TOGETHER)  # Remembers whether there is any at all.
         return 0
 
-    def _go_on(self, works: Sequence[RunningReconciliation]) -> int:
+    def go_on(self, works: Sequence[RunningReconciliation]) -> int:
+        """Decide the next page of the one reconciliation that is given, or end it; how many drivers."""
         (work,) = works
         account, target, now = (
             accounts_of(self._store, [work.account])[work.account],
@@ -186,19 +199,24 @@ class Decider:
             self._clock(),
         )
         if (account.account, target) not in self._ready({work.account: account}):
-            self._store.commit(reconciliations.dropped(self._store, work, account, now))
-            return 1
+            return self._end(reconciliations.dropped(self._store, work, account, now), work, now)
         where = {"account": work.account}
         page = self._store.select(DesiredRow, where, order_by="position", after=work.after, limit=_PAGE)
         if not page:
-            self._store.commit(reconciliations.completed(self._store, work, now))
-            return 1
+            return self._end(reconciliations.completed(self._store, work, now), work, now)
         unit, places = Unit(), [(account.account, target, row.driver) for row in page]
         decisions = self._again(places, now, "scan", str(work.scan), work.reconciliation)
         (batch,) = self._decide(unit, decisions, now).values()
         unit.keep([reconciliations.counted(work, page, batch.links)])
+        self.order.done(unit, Chore.RECONCILIATION, [(work.account, work.target, ())], now)
         self._store.commit(unit)
         return len(page)
+
+    def _end(self, unit: Unit, work: RunningReconciliation, now: datetime) -> int:
+        """Store the end of a reconciliation."""
+        self.order.done(unit, Chore.RECONCILIATION, [(work.account, work.target, ())], now)
+        self._store.commit(unit)
+        return 1
 
     def retry(self) -> int:
         """Look again at the next page of parked links that are to be retried; how many."""
@@ -206,9 +224,10 @@ class Decider:
         if not in_hand:
             return 0
         self._behind[RetryRow] = in_hand[0].account
-        return self._backoff.confine(in_hand[:1], self._retry)
+        return self._backoff.confine(in_hand[:1], self.try_again)
 
-    def _retry(self, works: Sequence[RetryRow]) -> int:
+    def try_again(self, works: Sequence[RetryRow]) -> int:
+        """Look again at the next page of parked links of the one retry that is given; how many."""
         (work,) = works
         unit, now = Unit(), self._clock()
         where: dict[str, str | Collection[Value]] = {
@@ -225,6 +244,7 @@ class Decider:
             unit.remove(RetryRow, {column: getattr(work, column) for column in work.KEY})
         places = [(AccountId(row.account), Target(row.target), row.driver) for row in page]
         self._decide(unit, self._again(places, now, work.trigger, work.ref, rule=deciding.look_again), now)
+        self.order.done(unit, Chore.RETRY, [(work.account, work.target, (work.trigger, work.ref))], now)
         self._store.commit(unit)
         return len(page) or 1
 
@@ -273,7 +293,7 @@ class Decider:
             trigger = _trigger(accounts[event.account], target, now, "approval", event.digest)
             holds = {str(driver): int(hold) for driver, hold in event.holds}
             for row in self._desired_drivers((event.account, driver) for driver in holds):
-                desired = desired_of(row, target)
+                desired = desired_of(row, target, self._rules)
                 yield (
                     desired,
                     partial(
@@ -294,7 +314,7 @@ class Decider:
         desired_drivers = {(row.account, row.driver): row for row in rows}
         for answer in answers:
             target = Target(answer.target)
-            desired = desired_of(desired_drivers[answer.account, answer.driver], target)
+            desired = desired_of(desired_drivers[answer.account, answer.driver], target, self._rules)
             yield desired, partial(outcomes.record, report=answer, at=now)
             if (AccountId(answer.account), target) in ready:
                 trigger = _trigger(accounts[answer.account], target, now, "answer", str(answer.decision))
@@ -328,7 +348,7 @@ class Decider:
             trigger = _trigger(accounts[account], target, now, kind, ref, reconciliation)
             for row in rows:
                 if row.account == account and row.driver in wanted:
-                    yield _by_rule(rule, desired_of(row, target), trigger)
+                    yield _by_rule(rule, desired_of(row, target, self._rules), trigger)
 
     def _desired_drivers(self, drivers: Iterable[tuple[str, str]]) -> list[DesiredRow]:
         """What the Portal last stated of these drivers, each named with its account, by one query."""
@@ -354,7 +374,7 @@ class Decider:
         rosters: RosterChanges | None = None,
     ) -> Mapping[Place, Batch]:
         """Decide these as one batch, and remember the work that the unit adds."""
-        batches = decide_batch(self._store, unit, decisions, now, rosters)
+        batches = decide_batch(self._store, unit, decisions, now, rosters, self._rules.delete_limit)
         kinds = {kind for kind, _ in unit.rows}
         for work in kinds & self._nothing_waits.keys():
             del self._nothing_waits[work]

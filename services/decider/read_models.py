@@ -25,6 +25,7 @@ from domain.outcomes import (
 from domain.portal import Change, DriverDeleted
 from domain.profile import tidy
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused, found_by
+from domain.rules import RULES, Rules
 from domain.store import Row, Store, Where, pages
 from domain.values import quick
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
@@ -329,7 +330,7 @@ def to_desired_row(change: Change, position: int) -> DesiredRow:
     )
 
 
-def desired_of(row: DesiredRow, target: Target) -> DesiredDriver:
+def desired_of(row: DesiredRow, target: Target, rules: Rules = RULES) -> DesiredDriver:
     """What this row wants a target to show."""
     return to_desired(
         AccountId(row.account),
@@ -338,6 +339,7 @@ def desired_of(row: DesiredRow, target: Target) -> DesiredDriver:
         sequence=row.sequence,
         profile=row.profile,
         is_wanted=row.is_wanted,
+        specs=rules.specs,
     )
 
 

@@ -29,6 +29,7 @@ from services.api.installation import Installation, Limits, Readers, RunningServ
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
+from services.decider.order import BatchRow
 from services.intake import read_models as intake
 from services.intake.handlers import Hourly, Intake
 from services.intake.polling import LOOK, ListReader, Polling
@@ -213,7 +214,7 @@ def build_decider(store: Store, *, clock: Clock, notifier: Notifier, assignment:
         CHANGES: deciding.on_changes,
         **dict.fromkeys(OUTCOMES, deciding.on_reports),
     }
-    checks = PlanChecks(store, clock, in_hand=deciding.planned_accounts, scratch=open_dry_run)
+    checks = PlanChecks(store, clock, in_hand=deciding.planned_accounts, scratch=open_dry_run, order=deciding.order)
     chores = [deciding.look_again, checks.check_plans, deciding.reconcile, deciding.retry]
     return Service(
         "decider",
@@ -353,7 +354,7 @@ _DECIDER = ServiceSpec(
     read_models=decider.READ_MODELS,
     cached=(AccountRow, decider.DesiredRow, decider.ObservedRow, decider.LinkRow, decider.ClaimRow),
     cached_groups=(decider.RosterScanRow, decider.RosterIdentifier),
-    work=(decider.Look, decider.RunningReconciliation, decider.RetryRow),
+    work=(decider.Look, decider.RunningReconciliation, decider.RetryRow, BatchRow),
     to_do=((decider.Look, {}), (decider.RunningReconciliation, {}), (decider.RetryRow, {})),
 )
 

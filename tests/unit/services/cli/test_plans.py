@@ -116,6 +116,15 @@ def test_a_script_gets_a_plan_as_one_document(driverlink: ServedFolder) -> None:
 
 
 @pytest.mark.usefixtures("fleet")
+def test_a_backtest_of_all_accounts_says_what_was_decided_again(driverlink: ServedFolder) -> None:
+    ended = driverlink("backtest", "--guard-percent", "2", "--exit-code")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out == "nothing differs: 0 batches of 1 accounts were decided again\n"
+    assert driverlink("backtest", "acme", "--json").document == []
+    assert "there is no mode 'fully'" in driverlink("backtest", "acme", "--mode", "driveri=fully").err
+
+
+@pytest.mark.usefixtures("fleet")
 def test_a_plan_of_one_driver_is_for_looking_only(driverlink: ServedFolder) -> None:
     ended = driverlink("plan", "acme", "--driver", "D7")
     assert ended.out.splitlines()[-1] == "a plan of one driver cannot be applied"

@@ -18,6 +18,7 @@ from services.accounts.handlers import AccountRow
 from services.decider import reconciliations
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
+from services.decider.order import BatchOrder
 from services.decider.read_models import LinkRow, ObservedRow, ReconciliationRow, RunningReconciliation
 from services.runtime.context import Assignment
 from services.wiring.registry import open_dry_run
@@ -374,7 +375,7 @@ def test_a_plan_is_not_judged_by_a_process_that_the_account_has_left(fleet: Step
     begin(fleet, 2)
     work, assignment = planned(fleet, decider), Assignment()
     reconciled = Decider(fleet.decider_store, fleet.clock, assignment).planned_accounts
-    checks = PlanChecks(fleet.decider_store, fleet.clock, in_hand=reconciled, scratch=open_dry_run)
+    checks = PlanChecks(fleet.decider_store, fleet.clock, in_hand=reconciled, scratch=open_dry_run, order=BatchOrder())
     assert checks.check_plans() == 1
     assignment.hold([])
     assert [*iter(checks.check_plans, 0)]

@@ -14,6 +14,7 @@ from domain.matching import ObservedDriver
 from domain.store import DeadLetter, Row, Stored, Unit, Where
 from services.accounts.handlers import AccountRow
 from services.decider import read_models as decider
+from services.decider.order import BatchRow
 from services.intake.read_models import (
     KnownDriver,
     PushRow,
@@ -40,7 +41,7 @@ OF_PROJECTOR: tuple[type[Row], ...] = (
 )
 WORK: dict[str, tuple[type[Row], ...]] = {
     "intake": (SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow, PushRow, RefusedPushRow, DeadLetter),
-    "decider": (decider.Look, decider.RunningReconciliation, decider.RetryRow, DeadLetter),
+    "decider": (decider.Look, decider.RunningReconciliation, decider.RetryRow, BatchRow, DeadLetter),
     "projector-driveri": OF_PROJECTOR,
     "projector-motive": OF_PROJECTOR,
     "webhooks": (*webhooks.WORK, DeadLetter),
