@@ -357,10 +357,10 @@ class Intake:
         aside: Collection[PortalDriverId] = (),
     ) -> tuple[Taken, Unit]:
         """What follows from a part of a list, and what to store for it; the statements about some are set aside."""
-        meant = self._meant(account, drivers)
+        meant, known = self._meant(account, drivers)
         stated, refused = identified(meant)
         taken = Taken(shown=shown_by(meant), refused=refused)
-        known = self._known(account, stated)
+        known |= self._known(account, stated.keys() - known.keys())
         statement = Statement(at=self._clock(), source=source)
         unit = Unit()
         for driver, profile in stated.items():
@@ -381,8 +381,10 @@ class Intake:
         Raises `ChangesRefused` for those by which the Portal would have a driver without a name.
         """
         lines = [PortalLine(driver=change.driver, profile=change.profile) for change in changes]
-        drivers = [candidate for _, (candidate,) in self._meant(account, lines)]
-        before = self._known(account, drivers)
+        meant, found = self._meant(account, lines)
+        drivers = [candidate for _, (candidate,) in meant]
+        found |= self._known(account, {*drivers} - found.keys())
+        before = {driver: found[driver] for driver in drivers}
         known, taken, unit = dict(before), Taken(), Unit()
         statement = Statement(at=self._clock(), source=source)
         nameless: list[FieldFlaw] = []
@@ -478,7 +480,7 @@ class Intake:
         """
         if not seen:
             raise SnapshotRefused("the list shows no driver at all; an empty list never deletes a driver")
-        seen = {*seen, *shown_by(self._meant(account, refused))}
+        seen = {*seen, *shown_by(self._meant(account, refused)[0])}
         taken, unit, absences = Taken(), Unit(), Absences(known=len(joining))
         statement = Statement(at=self._clock(), source=source)
         for known in self._there(account):
@@ -540,17 +542,23 @@ class Intake:
             hours = LONGEST // timedelta(hours=1)
             raise SnapshotRefused(f"the list has taken more than {hours} hours: import it again from the beginning")
 
-    def _meant(self, account: AccountId, drivers: Sequence[PortalLine]) -> list[Meant]:
+    def _meant(
+        self, account: AccountId, drivers: Sequence[PortalLine]
+    ) -> tuple[list[Meant], dict[PortalDriverId, PortalDriver]]:
+        """The drivers that each line can be about, and what is known of those that were looked up for this."""
         refs = sorted({stated.profile.text("ref_id") for stated in drivers} - {""})
+        known = self._known(account, [stated.driver for stated in drivers if stated.driver])
+        new = {driver for driver, each in known.items() if not each.version}
         by_ref: dict[str, list[PortalDriverId]] = {}
         for row in self._store.select(KnownDriver, {"account": account, "ref_id": refs, "is_there": True}):
             by_ref.setdefault(row.ref_id, []).append(PortalDriverId(row.driver))
-        known = self._known(account, [stated.driver for stated in drivers if stated.driver])
-        new = {driver for driver, each in known.items() if not each.version}
-        return [(stated, candidates(stated, by_ref, new)) for stated in drivers]
+            known[PortalDriverId(row.driver)] = to_portal_driver(row)
+        return [(stated, candidates(stated, by_ref, new)) for stated in drivers], known
 
     def _known(self, account: AccountId, drivers: Iterable[PortalDriverId]) -> dict[PortalDriverId, PortalDriver]:
         known = {driver: PortalDriver(account=account, driver=driver) for driver in drivers}
+        if not known:
+            return known
         for row in self._store.select(KnownDriver, {"account": account, "driver": list(known)}):
             known[PortalDriverId(row.driver)] = to_portal_driver(row)
         return known
