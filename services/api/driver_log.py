@@ -53,9 +53,10 @@ class DriverLog:
 def logs_of_driver(installation: Installation, account: AccountId, driver: PortalDriverId) -> Mapping[str, Log]:
     """Every log by the name that people know it by, with what it has about this driver.
 
-    That are the histories of the driver, of the account, and of the scans of its rosters.
+    That are the histories of the driver, of the account, and of the scans of its rosters; a log of which it is not
+    known what it has of a driver is read whole.
     """
-    ids = {
+    ids: Mapping[str, Sequence[UUID]] = {
         ACCOUNTS: [account_stream(account)],
         CHANGES: [portal_driver_stream(account, driver)],
         DECISIONS: [link_stream(account, target, driver) for target in Target],
@@ -65,4 +66,7 @@ def logs_of_driver(installation: Installation, account: AccountId, driver: Porta
         },
     }
     stores = installation.readers.stores
-    return {each.log_title: DriverLog(stores[each.name], ids[each.log]) for each in installation.registry}
+    return {
+        each.log_title: DriverLog(stores[each.name], ids[each.log]) if each.log in ids else stores[each.name].log
+        for each in installation.registry
+    }
