@@ -217,7 +217,8 @@ async def test_an_unknown_service_is_named_with_those_that_there_are(stand: ApiS
     ):
         assert answer.status_code == 400
         assert answer.json()["detail"] == (
-            "there is no service 'gossip'; there are: accounts, intake, decider, projector-driveri, projector-motive"
+            "there is no service 'gossip'; there are: accounts, intake, decider, projector-driveri, projector-motive, "
+            "webhooks"
         )
 
 
