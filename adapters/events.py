@@ -16,10 +16,10 @@ from eventsourcing.domain import EventSourcingError
 from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, StoredEvent
 from eventsourcing.utils import TopicError, register_topic
 
-from domain import account, driver_link, outcomes, portal, reconciliation
+from domain import account, driver_link, hash_chain, outcomes, portal, reconciliation
 from domain.store import DeciderEvent, Event, Record, Resubmission
 
-__all__ = ["account", "decoded", "driver_link", "new_mapper", "outcomes", "portal", "reconciliation"]
+__all__ = ["account", "decoded", "driver_link", "hash_chain", "new_mapper", "outcomes", "portal", "reconciliation"]
 
 
 def new_mapper() -> Mapper[UUID]:

@@ -16,6 +16,7 @@ from domain.account import AccountEvent, ErasureBegan, Mode, Role, Tier
 from domain.driver_link import EXISTS, REFUSED, UNSETTLED
 from domain.driver_link import MISSING as MISSING_THERE
 from domain.failures import Reason
+from domain.hash_chain import RootsSigned
 from domain.identity import Target
 from domain.outcomes import Outcome, ReportEvent
 from domain.portal import PortalDriverEvent
@@ -126,6 +127,12 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "role": {**_open([*map(str, Role)]), "description": "In what role they did it."},
     "outcome": {**_closed(Outcome), "description": "How the call ended."},
     "reason": {**_open(["", *map(str, Reason)]), "description": "Why; empty where nothing went wrong."},
+    "statement": {
+        "type": "string",
+        "description": "JSON: for each log with new events its Merkle root over those behind the position `after` and "
+        "up to `through`; and `previous`, the signature before.",
+    },
+    "signature": {"type": "string", "description": "Of the statement, by Ed25519, in hexadecimal digits."},
     "detail": {"type": "string", "description": "The same in words for people, without personal data."},
     "rationale": {"type": "object", "properties": dict(_RATIONALE), "description": "Why this was decided."},
     "profile": {
@@ -241,7 +248,8 @@ _TEXT: Final = (
 
 def kinds_of(common: type[Event]) -> list[type[Event]]:
     """The events in the topic whose events have this in common, by their types."""
-    return [kind for _, kind in sorted(Event.BY_TOPIC.items()) if issubclass(kind, common) or kind is ErasureBegan]
+    besides = {ErasureBegan, RootsSigned} if common is AccountEvent else {ErasureBegan}
+    return [kind for _, kind in sorted(Event.BY_TOPIC.items()) if issubclass(kind, common) or kind in besides]
 
 
 def asyncapi(version: str) -> Schema:

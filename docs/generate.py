@@ -22,6 +22,7 @@ from docs.contract import asyncapi, schemas
 from docs.contract_of_views import with_views
 from domain.account import AccountEvent, ErasureBegan, Role
 from domain.driver_link import Rationale
+from domain.hash_chain import RootsSigned
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, LinkState
@@ -52,6 +53,7 @@ _LOGS: Final[Mapping[type[Event], str]] = {
     AccountEvent: "`accounts.v1`, written by the accounts service",
     PortalDriverEvent: "`portal.driver-changes.v1`, written by intake",
     DeciderEvent: "`driver-links.decisions.v1`, written by the decider",
+    RootsSigned: "`accounts.v1`, once a day",
     ErasureBegan: "the log of every service, when a removed account is erased",
     ReportEvent: "`targets.outcomes.v1.<target>`, written by each target's projector",
 }

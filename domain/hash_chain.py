@@ -1,10 +1,12 @@
 """Each history is a chain of hashes over the bytes that are stored, so that an alteration of any of them shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Protocol
+from uuid import UUID
 
-from domain.store import Store
+from domain.store import Event, Store
 
 NOTHING: Final = b""
 """The hash in front of the first event of a history."""
@@ -16,6 +18,53 @@ def chained(previous: bytes, history: bytes, version: int, topic: bytes, state: 
     `history` is the id of the history in 32 hexadecimal digits.
     """
     return sha256(b"%b%b/%d/%b\n%b" % (previous, history, version, topic, state)).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """What a root says of one event: where it stands in its log, and its hash."""
+
+    position: int
+    hash: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """Its leaf in the tree."""
+        return sha256(b"\x00%b%b" % (self.position.to_bytes(8, "big"), self.hash)).digest()
+
+
+Step = tuple[str, bytes]
+"""One step on the way from a leaf to the root: on which side the other half stands, `left` or `right`, and its hash."""
+
+
+def root_of(leaves: Sequence[Leaf], index: int = 0) -> tuple[bytes, list[Step]]:
+    """The root of the Merkle tree over these leaves, of which there is one at least, and the way to it from one leaf.
+
+    The tree is that of RFC 6962: a leaf's hash begins with a zero byte, and that of two halves with a one.
+    """
+    level, way = [leaf.digest for leaf in leaves], list[Step]()
+    while len(level) > 1:
+        other = index ^ 1
+        if other < len(level):
+            way.append(("left" if other < index else "right", level[other]))
+        pairs = [level[at : at + 2] for at in range(0, len(level), 2)]
+        level = [sha256(b"\x01" + b"".join(pair)).digest() if len(pair) == 2 else pair[0] for pair in pairs]
+        index //= 2
+    return level[0], way
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootsSigned(Event, topic="Log.RootsSigned"):
+    """The Merkle roots over what the logs had by then, signed: `account` is empty, for they are of every account.
+
+    `statement` is JSON: for each log with new events its root over those behind the position `after` and up to
+    `through`, and `previous`, the signature before this. `key` is the public key of Ed25519 by which the `signature`
+    over the statement is checked; both are hexadecimal.
+    """
+
+    statement: str
+    key: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +93,17 @@ class CheckedPart:
 
 class ChainedStore(Store, Protocol):
     """A store whose histories can be checked."""
+
+    def leaves(self, after: int, through: int, limit: int) -> Sequence[Leaf]:
+        """What the log has, or had before it was erased, behind `after` and up to `through`, at most `limit`, in order.
+
+        Raises `StoreFailed`.
+        """
+        ...
+
+    def hash_before(self, history: UUID, version: int) -> bytes:
+        """The hash of the event before this one in its history; empty where there is none. Raises `StoreFailed`."""
+        ...
 
     def check_chains(self, after: str, limit: int) -> CheckedPart:
         """Check the next events, at most `limit`, in the order of the log; and behind the last one, every head.

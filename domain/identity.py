@@ -47,6 +47,11 @@ def erasure_stream(account: AccountId) -> UUID:
     return _stream_id("erasure", account)
 
 
+def signed_roots_stream() -> UUID:
+    """The id of the history of the roots that were signed."""
+    return _stream_id("signed-roots")
+
+
 def portal_driver_stream(account: AccountId, driver: PortalDriverId) -> UUID:
     """The id of a portal driver's history."""
     return _stream_id("portal-driver", account, driver)

@@ -244,6 +244,17 @@ class HistoryHead(Row):
     hash: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedEvent(Row):
+    """The hash of an event that was erased, and its place in the log: a root that was signed before covers it."""
+
+    TABLE: ClassVar[str] = "erased_events"
+    KEY: ClassVar[tuple[str, ...]] = ("position",)
+
+    position: int
+    hash: str
+
+
 OF_EVERY_STORE: tuple[type[Row], ...] = (
     DeadLetter,
     Resubmission,
@@ -253,6 +264,7 @@ OF_EVERY_STORE: tuple[type[Row], ...] = (
     CommandAnswer,
     JournalRow,
     HistoryHead,
+    ErasedEvent,
 )
 """The tables that every store has, whatever its service keeps besides."""
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from eventsourcing.persistence import StoredEvent
 
 from adapters.store.tables import Dialect
 from domain.account import AccountErased
-from domain.hash_chain import NOTHING, BrokenChain, CheckedPart, chained
+from domain.hash_chain import NOTHING, BrokenChain, CheckedPart, Leaf, chained
 
 T = TypeVar("T")
 
@@ -121,6 +122,21 @@ class Chains:
             return self._check_heads(behind, limit)
         raise ValueError(f"a part of a check begins neither with {_EVENTS} nor with {_HEADS}")
 
+    def leaves(self, after: int, through: int, limit: int) -> list[Leaf]:
+        """What is in the log, or was erased from it; see `ChainedStore`."""
+        position, placeholder = self._dialect.position, self._dialect.placeholder
+        found = list[Leaf]()
+        for column, table in ((position, "stored_events"), ("position", "erased_events")):
+            rest = f"WHERE {column} > {placeholder} AND {column} <= {placeholder} ORDER BY {column} LIMIT {placeholder}"
+            rows = self._fetch(f"SELECT {column}, hash FROM {table} {rest}", [after, through, limit])  # noqa: S608 - our own names
+            found += [Leaf(position=at, hash=_to_bytes(value)) for at, value in rows]
+        return sorted(found, key=attrgetter("position"))[:limit]
+
+    def hash_before(self, history: UUID, version: int) -> bytes:
+        """The hash in front of an event; see `ChainedStore`."""
+        found = self._found([_Place(history, version - 1)])
+        return next(iter(found.values())).hash if found else NOTHING
+
     def _before(self, stored: Sequence[StoredEvent]) -> dict[UUID, _Head]:
         """What stands in front of the first of these events of each history, where something does."""
         first: dict[Any, int] = {}
@@ -219,6 +235,10 @@ class Chains:
         return found
 
 
+def _to_bytes(stored: bytes | str) -> bytes:
+    return bytes.fromhex(stored) if isinstance(stored, str) else bytes(stored)
+
+
 def _parts(values: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(values)
     while some := list(islice(remaining, _TOGETHER)):
@@ -228,6 +248,12 @@ def _parts(values: Iterable[T]) -> Iterator[list[T]]:
 def _altered(event: _RawEvent) -> BrokenChain:
     name = event.place or f"{event.history.decode(errors='replace')}/{event.version}"
     return BrokenChain(event=str(name), position=event.position, problem="is not as it was stored")
+
+
+def keep_hashes(dialect: Dialect, condition: str) -> str:
+    """The statement that keeps the hashes of events that meet a condition, and are about to be erased."""
+    gone = f"SELECT {dialect.position}, {dialect.hash_text} FROM stored_events WHERE {condition}"  # noqa: S608 - our own names
+    return f"INSERT INTO erased_events (position, hash) {gone}"
 
 
 def forget_heads(dialect: Dialect, condition: str) -> str:

@@ -418,6 +418,7 @@ POSTGRES = Dialect(
     id="UUID",
     account="convert_from(state, 'UTF8')::json ->> 'account'",
     add_hash="ALTER TABLE stored_events ADD COLUMN IF NOT EXISTS hash BYTEA NOT NULL DEFAULT ''",
+    hash_text="encode(hash, 'hex')",
     history=_HISTORY,
     raw=f"convert_to({_HISTORY}, 'UTF8'), originator_version, convert_to(topic, 'UTF8'), state, hash",
     to_uuid=lambda id: id,  # noqa: A006 - the event's word

@@ -15,9 +15,9 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 
 from adapters.events import again, new_mapper, to_event, to_record
-from adapters.store.chains import Chains, forget_heads
+from adapters.store.chains import Chains, forget_heads, keep_hashes
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, recreate, shape, table_of
-from domain.hash_chain import CheckedPart
+from domain.hash_chain import CheckedPart, Leaf
 from domain.store import (
     LONGEST_EVENT,
     Commit,
@@ -142,6 +142,14 @@ class RelationalStore(ABC):
     def check_chains(self, after: str, limit: int) -> CheckedPart:
         """Check the next events of the log, and behind the last one every head; see `ChainedStore`."""
         return self._chains.check(after, limit)
+
+    def leaves(self, after: int, through: int, limit: int) -> Sequence[Leaf]:
+        """What the log has, or had before it was erased; see `ChainedStore`."""
+        return self._chains.leaves(after, through, limit)
+
+    def hash_before(self, history: UUID, version: int) -> bytes:
+        """The hash in front of an event; see `ChainedStore`."""
+        return self._chains.hash_before(history, version)
 
     def position(self, name: str) -> int:
         """How far the stream of this name has been read."""
@@ -325,6 +333,7 @@ class RelationalStore(ABC):
                 return int(found)
 
             gone = f"{self._dialect.account} = {placeholder}{kept}"
+            cursor.execute(keep_hashes(self._dialect, gone), [account, *but])
             cursor.execute(forget_heads(self._dialect, gone), [account, *but])
             events = delete("stored_events", gone, [account, *but])
             for row in own:

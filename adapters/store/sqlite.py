@@ -75,6 +75,7 @@ SQLITE = Dialect(
     id="TEXT",
     account="json_extract(CAST(state AS TEXT), '$.account')",
     add_hash="ALTER TABLE stored_events ADD COLUMN hash BLOB NOT NULL DEFAULT x''",
+    hash_text="lower(hex(hash))",
     history="originator_id",
     raw="CAST(originator_id AS BLOB), originator_version, CAST(topic AS BLOB), CAST(state AS BLOB), CAST(hash AS BLOB)",
 )

@@ -59,7 +59,8 @@ class Dialect:
     `load` does so where there are none yet; they raise `ValueError` for what does not fit. `from_uuid` and `to_uuid`
     lead to an id as the database has it, and back; `id` is the type of that. Of a stored event `account` is its
     account, `history` the id of its history in hexadecimal digits, and `raw` are its columns as the bytes that are
-    stored: this id, version, topic, state, hash; `add_hash` adds the column of the last one.
+    stored: this id, version, topic, state, hash; `add_hash` adds the column of the last one,
+    and `hash_text` is that in hexadecimal digits.
     """
 
     placeholder: str
@@ -77,6 +78,7 @@ class Dialect:
     history: str
     raw: str
     add_hash: str
+    hash_text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,6 +134,23 @@ class Registered(Protocol):
         ...
 
 
+class Signer(Protocol):
+    """Signs by a key of the installation."""
+
+    @property
+    def key(self) -> str:
+        """The public key, in hexadecimal digits."""
+        ...
+
+    def sign(self, text: str) -> str:
+        """The signature of a text, in hexadecimal digits."""
+        ...
+
+    def has_signed(self, text: str, signature: str) -> bool:
+        """Whether a text was signed by this key."""
+        ...
+
+
 class ServiceDown(ClearFailure):
     """A service that a request needs does not run; the message says which one, and how to start it."""
 
@@ -195,7 +212,7 @@ class Installation:
     sends webhooks, where this process does.
     `partition_of` is the partition of an account in every stream; None where the services consume each other's logs
     in place. `console` is the address at which browsers of this machine reach the API; empty where there is none.
-    `provider` signs people in, where there is one.
+    `provider` signs people in, where there is one, and `signer` the roots over what is stored.
     """
 
     registry: Collection[Registered]
@@ -218,6 +235,7 @@ class Installation:
     partition_of: PartitionOf | None = None
     console: str = ""
     provider: Provider | None = None
+    signer: Signer | None = None
     limits: Limits = Limits()
 
     def service(self, name: str) -> Service:

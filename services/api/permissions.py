@@ -175,6 +175,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "list_links": _READ,
     "list_events": _READ,
     "verify_logs": _WATCH,
+    "prove_event": _REPAIR,
     "show_journal": _READ,
     "explain_driver": _READ,
     "compare_drivers": _READ,

@@ -1,12 +1,17 @@
 """`/v1/verification`: whether the events of every log are as they were stored, a part of a log at a time."""
 
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Annotated
 
 from fastapi import Query
 
+from domain.hash_chain import ChainedStore, CheckedPart
 from services.api.naming import number_named
 from services.api.routing import Installed, new_router
 from services.api.schema import Malformed, ResponseBody
+from services.api.signed_roots import ROOTS, check_roots
 
 router = new_router("verification", prefix="/verification")
 
@@ -28,6 +33,7 @@ class BrokenEvent(ResponseBody):
 class VerifiedPart(ResponseBody):
     """A part of a log: how many `events` were found as they were stored, and the first that was not, if any.
 
+    The last `log` is `roots`: its events are the signed roots, each of which is worked out again.
     `next` is the `after` of the next part, which may be of the next log; None at the end of the last one.
     """
 
@@ -37,6 +43,10 @@ class VerifiedPart(ResponseBody):
     next: str | None
 
 
+def _check_log(store: ChainedStore, most: int, behind: str) -> CheckedPart:
+    return store.check_chains(behind, most)
+
+
 @router.get("")
 async def verify_logs(
     installation: Installed,
@@ -44,15 +54,18 @@ async def verify_logs(
     after: Annotated[str, Query(description="The `next` of the part before; empty for the first.")] = "",
     limit: str = str(MOST_CHECKED),
 ) -> VerifiedPart:
-    """Check the next events against the hashes of their histories, and at the end of a log that none is missing."""
+    """Check the next events against the hashes of their histories, that none is missing, and then the signed roots."""
     most, readers = number_named("limit", limit, MOST_CHECKED), installation.readers
-    names = {each.log_title: each.name for each in installation.registry}
-    log, _, behind = (after or next(iter(names))).partition("/")
+    checks: dict[str, Callable[[str], CheckedPart]] = {
+        each.log_title: partial(_check_log, readers.stores[each.name], most) for each in installation.registry
+    }
+    checks[ROOTS] = partial(check_roots, installation)
+    log, _, behind = (after or next(iter(checks))).partition("/")
     try:
-        part = await readers.call(readers.stores[names[log]].check_chains, behind, most)
+        part = await readers.call(checks[log], behind)
     except (KeyError, ValueError):
         raise Malformed(f"no part begins behind {after!r}: give the `next` of the part before") from None
-    following = f"{log}/{part.next}" if part.next else dict(zip(names, [*names][1:], strict=False)).get(log)
+    following = f"{log}/{part.next}" if part.next else dict(pairwise(checks)).get(log)
     found = part.broken
     broken = BrokenEvent(event=found.event, position=found.position, problem=found.problem) if found else None
     return VerifiedPart(log=log, events=part.events, broken=broken, next=following)

@@ -89,6 +89,7 @@ async def _serve(
 async def _serve_api(settings: DistributedSettings) -> None:
     """Serve the API over the stores until a signal comes. Raises `StoreFailed` when the database is lost."""
     from services.api.app import to_app
+    from services.api.signed_roots import sign_daily
 
     stop, shape = asyncio.Event(), Distributed(settings)
     with _listened(settings) as bound, stopping_on_signals(stop), shape.instance_lock(is_exclusive=False) as lock:
@@ -97,10 +98,14 @@ async def _serve_api(settings: DistributedSettings) -> None:
             host, port = bound.getsockname()[:2]
             async with listening(to_app(installation), bound, slowest_head=settings.api_slowest_head):
                 err.print(f"api runs; commands reach it with DRIVERLINK_API_URL=http://{host}:{port}", markup=False)
-                while not stop.is_set():
-                    await asyncio.to_thread(lock.check)
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), _LOCK_CHECKED_EVERY)
+                signing = asyncio.create_task(sign_daily(installation))
+                try:
+                    while not stop.is_set():
+                        await asyncio.to_thread(lock.check)
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(stop.wait(), _LOCK_CHECKED_EVERY)
+                finally:
+                    signing.cancel()
         finally:
             await installation.connections.close()
             installation.close()

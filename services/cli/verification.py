@@ -1,6 +1,6 @@
 """`driverlink verify`: whether what is stored is what was stored."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,8 @@ def verify(data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """Check that every stored event is as it was stored, and none is missing.
 
     Each history is a chain of hashes over the stored bytes. Of each log the first event that was altered, or is missing
-    or in another place, is printed. The services may run meanwhile. Exit status 1: there is one.
+    or in another place, is printed. Then the roots that were signed are worked out again. The services may run
+    meanwhile. Exit status 1: something differs.
 
     Examples:
         driverlink verify
@@ -35,9 +36,31 @@ def verify(data: DataOption = None, *, as_json: JsonOption = False) -> None:
     for each in () if as_json else broken:
         out.print(_line(each), markup=False)
     if not as_json and not broken:
+        roots = logs.pop(ROOTS)["events"]
         count = sum(each["events"] for each in logs.values())
         out.print(f"{count} events in {len(logs)} logs are as they were stored, and none is missing")
+        out.print(f"{roots} signed roots are those of the logs" if roots else "no roots are signed yet: once a day")
     raise typer.Exit(1 if broken else 0)
+
+
+ROOTS = "roots"
+"""What the API calls the signed roots, which it checks behind the logs."""
+
+
+def prove(
+    log: Annotated[str, typer.Argument(help="The log, as `driverlink events` names it.", show_default=False)],
+    position: Annotated[int, typer.Argument(min=1, help="The event's place in the log.", show_default=False)],
+    data: DataOption = None,
+) -> None:
+    """Print a proof that an event was in a log when its roots were signed.
+
+    Roots are signed once a day. The proof is JSON with the event itself, personal data included; what checks it needs
+    nothing of this installation but its public key.
+
+    Examples:
+        driverlink prove decisions 417 > proof.json
+    """
+    print_json(ask(data, lambda services: services.get("/proofs", log=log, position=position)))
 
 
 def _part(data: Any, after: str) -> Json:  # noqa: ANN401 - the option's

@@ -12,6 +12,7 @@ from adapters.kafka.connection import KafkaAccess, Mechanism, Security
 from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.topics import Namespace, check, create, partition_of
+from adapters.signing import RootSigner
 from adapters.store.locks import InstanceLock, PostgresLeaderLock, UpgradeLock, running_schemas
 from adapters.store.migrating import in_postgres
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
@@ -88,6 +89,7 @@ class Distributed:
             readers=Readers(stores=stores),
             running=self._running,
             partition_of=self.partition_of,
+            signer=RootSigner.of_secret(secret) if (secret := self._settings.secret_key.get_secret_value()) else None,
         )
         return replace(installation, provider=to_provider(self._settings))
 

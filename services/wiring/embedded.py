@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from adapters.credentials import CredentialsFile
+from adapters.signing import RootSigner
 from adapters.store.migrating import in_sqlite
 from adapters.store.sqlite import SqliteStore
 from services.api.authentication import ACCESS_ROWS, Access, at_local_socket, at_loopback
@@ -60,6 +61,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         readers=Readers(stores=readers, must_close=True),
         running=lambda: () if is_idle else SERVICES,
         command="driverlink up",
+        signer=RootSigner.of_file(settings.data / "signing-key"),
         polling=built["intake"].polling,
     )
 
@@ -137,6 +139,8 @@ async def serving(
 
 async def run(installation: Installation, *, stop: asyncio.Event) -> None:
     """Run every service until told to stop; then let the work in hand end. Raises `StoreFailed`, in a group."""
+    from services.api.signed_roots import sign_daily  # noqa: PLC0415 - a rebuild opens a folder, too, and signs nothing
+
     services: list[Service | ProjectorApp | Polling | WebhooksApp] = [
         installation.accounts_service,
         installation.intake_service,
@@ -146,6 +150,7 @@ async def run(installation: Installation, *, stop: asyncio.Event) -> None:
     services += filter(None, (installation.polling, installation.sending))
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(each.run()) for each in services]
+        running.append(group.create_task(sign_daily(installation)))
         _log.info("services run")
         await stop.wait()
         for task in running:

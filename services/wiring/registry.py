@@ -25,7 +25,7 @@ from domain.store import FILLED, Row, Store, StoreFailed, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
 from services.accounts.handlers import AccountRow, Accounts
 from services.api.authentication import Access
-from services.api.installation import Installation, Limits, Readers, RunningServices
+from services.api.installation import Installation, Limits, Readers, RunningServices, Signer
 from services.decider import read_models as decider
 from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
@@ -471,6 +471,7 @@ def to_installation(
     command: str | None = None,
     polling: Polling | None = None,
     partition_of: PartitionOf | None = None,
+    signer: Signer | None = None,
 ) -> Installation:
     """Every service on its store, as the API uses them; see `Installation`.
 
@@ -497,6 +498,7 @@ def to_installation(
         polling=polling,
         sending=built["webhooks"].sending,
         partition_of=partition_of,
+        signer=signer,
         limits=Limits(
             requests_a_minute=given.settings.api_requests_a_minute,
             largest_body=given.settings.api_largest_body,

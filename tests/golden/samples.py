@@ -41,6 +41,7 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
+from domain.hash_chain import RootsSigned
 from domain.identity import (
     AccountId,
     Key,
@@ -54,6 +55,7 @@ from domain.identity import (
     portal_driver_stream,
     reconciliation_stream,
     scan_stream,
+    signed_roots_stream,
     target_driver_stream,
 )
 from domain.outcomes import (
@@ -194,6 +196,12 @@ _ALL: tuple[Event, ...] = (
     AccountRemoved(**{**_of_account(14), "by": "operator", "role": "operator"}),
     AccountErased(**{**_of_account(15), "by": "", "role": "operator"}, events={"intake": 5}, rows={"intake": 2}),
     ErasureBegan(**{**_origin(1), "originator_id": erasure_stream(_ACCOUNT)}),
+    RootsSigned(
+        **{**_origin(1), "originator_id": signed_roots_stream(), "account": ""},
+        statement='{"previous": "", "roots": []}',
+        key="5a" * 32,
+        signature="a5" * 64,
+    ),
     DriverCreated(**_of_driver(1), profile=_PROFILE),
     DriverUpdated(**_of_driver(2), profile={**_PROFILE, "time_zone": "America/Chicago"}),
     DriverMissed(**_of_driver(3)),

@@ -20,7 +20,7 @@ from services.accounts.handlers import AccountChange
 from services.api import V1
 from services.api.app import to_app
 from services.api.authentication import CSRF_HEADER, Access, Provider, at_local_socket
-from services.api.installation import Limits, RunningServices
+from services.api.installation import Limits, RunningServices, Signer
 from services.api.permissions import Grants, Principal
 from services.runtime.service import Service
 from services.wiring.embedded import open_embedded
@@ -41,7 +41,7 @@ class ApiStand:
     """Every service on its store, stepped by hand, and the API over them."""
 
     def __init__(self, folder: Path) -> None:
-        self.now = NOW
+        self.now, self.path = NOW, folder
         put_stores(folder)
         self._installation = open_embedded(EmbeddedSettings(data=folder), lambda: self.now)
         self.app = to_app(self._installation)
@@ -102,6 +102,10 @@ class ApiStand:
     def sign_in_by(self, provider: Provider) -> None:
         """Let people sign in with this provider."""
         self.app.state.installation = replace(self._installation, provider=provider)
+
+    def sign_by(self, signer: Signer) -> None:
+        """Let roots be signed, and checked, by this key."""
+        self.app.state.installation = replace(self._installation, signer=signer)
 
     def limit_to(self, limits: Limits) -> None:
         """Let a request take no more than this."""

@@ -4,15 +4,20 @@ import sqlite3
 from contextlib import closing
 from json import loads
 
+from services.wiring.registry import SERVICES
 from tests.support.served_folder import ServedFolder
+
+TITLES = [spec.log_title for spec in SERVICES.values()]
 
 
 def test_a_whole_installation_is_found_whole(looking: ServedFolder) -> None:
     ended = looking("verify")
     assert ended.status == 0
-    assert ended.out.endswith(" events in 5 logs are as they were stored, and none is missing\n")
+    events, roots = ended.out.splitlines()
+    assert events.endswith(f" events in {len(TITLES)} logs are as they were stored, and none is missing")
+    assert roots == "no roots are signed yet: once a day"
     logs = looking("verify", "--json").document["logs"]
-    assert [each["log"] for each in logs] == ["accounts", "changes", "decisions", "outcomes-driveri", "outcomes-motive"]
+    assert [each["log"] for each in logs] == [*TITLES, "roots"]
     assert {each["broken"] for each in logs} == {None}
     assert sum(each["events"] for each in logs) == int(ended.out.split()[0])
 
@@ -28,4 +33,9 @@ def test_an_altered_event_is_named_and_the_other_logs_are_checked(driverlink: Se
     assert ended.out.endswith(f", at position {position}, is not as it was stored; 0 before it are in order\n")
     logs = loads(driverlink("verify", "--json").out)["logs"]
     assert [each["log"] for each in logs if each["broken"]] == ["decisions"]
-    assert logs[-1]["events"] > 0
+    assert [each["events"] > 0 for each in logs if each["log"].startswith("outcomes")] == [True, True]
+
+
+def test_nothing_is_proven_before_roots_are_signed(looking: ServedFolder) -> None:
+    ended = looking("prove", "decisions", "1")
+    assert (ended.status, "under no root yet" in ended.err) == (1, True)

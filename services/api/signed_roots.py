@@ -1,0 +1,227 @@
+"""Merkle roots over all that the logs have, signed once a day; and proofs that an event is under one of them."""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import structlog
+
+from domain.hash_chain import BrokenChain, ChainedStore, CheckedPart, Leaf, RootsSigned, root_of
+from domain.identity import signed_roots_stream
+from domain.store import Record, StoreConflict, StoreFailed, Unit
+from services.api.installation import Installation
+from services.api.naming import number_named
+from services.api.routing import Installed, new_router
+from services.api.schema import LARGEST_INTEGER, Malformed, ResponseBody
+
+router = new_router("signed roots", prefix="/proofs")
+
+DAILY: Final = timedelta(days=1)
+"""How old the first event that no root covers may become."""
+
+_LOOK_EVERY: Final = 3600.0
+"""Seconds between two looks whether roots are due."""
+
+MOST_LEAVES: Final = 200_000
+"""Events of one log under one root; the rest of a large day goes under the next ones."""
+
+ROOTS: Final = "roots"
+"""What a verification calls the signed roots, which it checks behind the logs."""
+
+_log = structlog.get_logger()
+
+_Chained = Mapping[str, ChainedStore]
+"""The stores as they are read, by the names of their logs."""
+
+
+def _stores(installation: Installation) -> _Chained:
+    return {each.log_title: installation.readers.stores[each.name] for each in installation.registry}
+
+
+def _signed(stores: _Chained) -> Sequence[RootsSigned]:
+    """The roots that were signed, in order."""
+    stream = signed_roots_stream()
+    found = next(iter(stores.values())).histories([stream])[stream]
+    return [event for event in found if isinstance(event, RootsSigned)]
+
+
+async def sign_daily(installation: Installation) -> None:
+    """Sign roots whenever they are due, until cancelled."""
+    while True:
+        try:
+            await sign_if_due(installation)
+        except (StoreConflict, StoreFailed) as failure:
+            _log.warning("roots are not signed", trouble=str(failure))
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def sign_if_due(installation: Installation) -> bool:
+    """Sign the roots over what came since the last ones, if those are a day old; whether it did.
+
+    Raises `StoreConflict` where another process did so first, and `StoreFailed`.
+    """
+    event = await installation.readers.call(_due, installation)
+    if event is None:
+        return False
+    service = installation.accounts_service
+    await service.call(service.store.commit, Unit(events=[event]))
+    service.announce()
+    _log.info("roots are signed", version=event.originator_version)
+    return True
+
+
+def _due(installation: Installation) -> RootsSigned | None:
+    signer, now, stores = installation.signer, installation.clock(), _stores(installation)
+    signed = _signed(stores)
+    first = next(iter(stores.values())).log.read(0, 1)
+    began = signed[-1].at if signed else first[0].event.at if first and first[0].event else now
+    if signer is None or now - began < DAILY:
+        return None
+    reached = _reached(signed)
+    roots = [root for log, store in stores.items() if (root := _root(log, store, reached.get(log, 0)))]
+    previous = signed[-1].signature if signed else ""
+    statement = json.dumps({"previous": previous, "at": now.isoformat(), "roots": roots}, sort_keys=True)
+    return RootsSigned(
+        originator_id=signed_roots_stream(),
+        originator_version=len(signed) + 1,
+        at=now,
+        account="",
+        statement=statement,
+        key=signer.key,
+        signature=signer.sign(statement),
+    )
+
+
+def _reached(signed: Sequence[RootsSigned]) -> dict[str, int]:
+    """Up to where the events of each log are under a root."""
+    return {root["log"]: root["through"] for each in signed for root in json.loads(each.statement)["roots"]}
+
+
+def _root(log: str, store: ChainedStore, after: int) -> dict[str, Any] | None:
+    leaves = store.leaves(after, LARGEST_INTEGER, MOST_LEAVES)
+    if not leaves:
+        return None
+    root, _ = root_of(leaves)
+    return {
+        "log": log,
+        "after": after,
+        "through": leaves[-1].position,
+        "events": len(leaves),
+        "root": root.hex(),
+    }
+
+
+def check_roots(installation: Installation, behind: str) -> CheckedPart:
+    """Check the roots that were signed behind so many, those of one day. Raises `ValueError`, `StoreFailed`."""
+    done, stores = int(behind or 0), _stores(installation)
+    signed = _signed(stores)[: done + 1]
+    if len(signed) <= done:
+        return CheckedPart(events=0, next=None)
+    event = signed[done]
+    trouble = _forged(installation, signed) or _unlike(stores, signed)
+    if trouble:
+        broken = BrokenChain(event=f"{event.originator_id}/{event.originator_version}", position=None, problem=trouble)
+        return CheckedPart(events=0, next=None, broken=broken)
+    return CheckedPart(events=1, next=str(done + 1))
+
+
+def _forged(installation: Installation, signed: Sequence[RootsSigned]) -> str:
+    event, signer = signed[-1], installation.signer
+    if signer is None or event.key != signer.key:
+        return "was signed by another key than this installation has"
+    if not signer.has_signed(event.statement, event.signature):
+        return "is not as it was signed"
+    previous = signed[-2].signature if len(signed) > 1 else ""
+    return "" if json.loads(event.statement)["previous"] == previous else "does not follow the roots before it"
+
+
+def _unlike(stores: _Chained, signed: Sequence[RootsSigned]) -> str:
+    reached = _reached(signed[:-1])
+    for each in json.loads(signed[-1].statement)["roots"]:
+        leaves = stores[each["log"]].leaves(each["after"], each["through"], MOST_LEAVES)
+        is_whole = each["after"] == reached.get(each["log"], 0) and len(leaves) == each["events"]
+        if not is_whole or root_of(leaves)[0].hex() != each["root"]:
+            place = f"the positions {each['after'] + 1} and {each['through']} of {each['log']}"
+            return f"has another root: between {place} events were altered, moved, added or removed"
+    return ""
+
+
+class ProvenEvent(ResponseBody):
+    """All that is stored of an event: its history in hexadecimal digits, and its bytes in base64."""
+
+    history: str
+    version: int
+    topic: str
+    state: str
+
+
+class ProofStep(ResponseBody):
+    """The other half of the tree at one step from the leaf to the root."""
+
+    side: Literal["left", "right"]
+    hash: str
+
+
+class InclusionProof(ResponseBody):
+    """What shows that an event is in a log as it was when the roots were signed; hashes are hexadecimal.
+
+    `previous` is the hash of the event before in its history; `statement`, `key` and `signature` are of the roots.
+    """
+
+    log: str
+    position: int
+    event: ProvenEvent
+    previous: str
+    path: tuple[ProofStep, ...]
+    statement: str
+    key: str
+    signature: str
+
+
+@router.get("")
+async def prove_event(installation: Installed, log: str, position: str) -> InclusionProof:
+    """Prove that the event at this position of a log is the one that was there when the roots were signed."""
+    stores, at = _stores(installation), number_named("position", position, LARGEST_INTEGER)
+    if log not in stores:
+        raise Malformed(f"there is no log {log}; there are: {', '.join(stores)}")
+    return await installation.readers.call(_proof, stores, log, at)
+
+
+def _proof(stores: _Chained, log: str, position: int) -> InclusionProof:
+    store = stores[log]
+    record = next(iter(store.log.read(position - 1, 1)), None)
+    if record is None or record.position != position:
+        raise Malformed(f"{log} has no event at position {position}")
+    for signed in _signed(stores):
+        for root in json.loads(signed.statement)["roots"]:
+            if root["log"] == log and root["after"] < position <= root["through"]:
+                leaves = store.leaves(root["after"], root["through"], MOST_LEAVES)
+                history, _, version = record.id.partition("/")
+                previous = store.hash_before(UUID(history), int(version))
+                return _under(signed, log, record, leaves, previous)
+    raise Malformed(f"position {position} of {log} is under no root yet: they are signed once a day")
+
+
+def _under(signed: RootsSigned, log: str, record: Record, leaves: Sequence[Leaf], previous: bytes) -> InclusionProof:
+    index = [leaf.position for leaf in leaves].index(record.position)
+    _, path = root_of(leaves, index)
+    history, _, version = record.id.partition("/")
+    return InclusionProof(
+        log=log,
+        position=record.position,
+        event=ProvenEvent(
+            history=history.replace("-", ""),
+            version=int(version),
+            topic=record.topic,
+            state=b64encode(record.body).decode(),
+        ),
+        previous=previous.hex(),
+        path=tuple(ProofStep(side="left" if side == "left" else "right", hash=hash.hex()) for side, hash in path),  # noqa: A001 - the field's word
+        statement=signed.statement,
+        key=signed.key,
+        signature=signed.signature,
+    )
