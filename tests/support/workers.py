@@ -1,6 +1,6 @@
 """Runs tests in several processes, forked from one that has collected all of them: `pytest --workers 4`.
 
-Each is handed a file at a time. Half of them begin with the first files, whose tests mostly wait for other processes,
+Each is handed a file at a time, or all files that share a browser. Half of them begin with the first files, whose tests mostly wait for other processes,
 and half with the last ones, whose tests compute, so that the machine is busy until they meet.
 """
 
@@ -17,6 +17,9 @@ import pytest
 
 _FIRST: Final = {"browser", "system", "upgrade"}
 """Folders whose files take longest."""
+
+_SHARING: Final = "browser"
+"""The folder whose files share what takes long to begin."""
 
 _OF_THE_FIRST_PROCESS: Final = ("terminalreporter", "lfplugin", "nfplugin")
 """Plugins that speak to a person, or remember what failed."""
@@ -77,7 +80,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def _files(items: Sequence[pytest.Item]) -> Files:
     files: dict[Path, list[pytest.Item]] = {}
     for item in sorted(items, key=lambda item: _FIRST.isdisjoint(item.path.parts)):
-        files.setdefault(item.path, []).append(item)
+        files.setdefault(item.path.parent if item.path.parent.name == _SHARING else item.path, []).append(item)
     return list(files.values())
 
 

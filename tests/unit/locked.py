@@ -81,10 +81,14 @@ def installed(name: str) -> Needs | None:
 
 
 def gaps(
-    roots: Sequence[str], pinned: Sequence[Requirement], look_up: Callable[[str], Needs | None] = installed
+    roots: Sequence[str],
+    pinned: Sequence[Requirement],
+    look_up: Callable[[str], Needs | None] = installed,
+    machines: Sequence[Environment] = (),
 ) -> list[str]:
     """A line for each thing that a supported machine would miss or have in a wrong version; none if all is there."""
-    return sorted({line for each in environments() for line in _Machine(each, pinned, look_up).gaps(roots)})
+    machines = machines or [*environments()]
+    return sorted({line for each in machines for line in _Machine(each, pinned, look_up).gaps(roots)})
 
 
 class _Machine:
