@@ -1,7 +1,8 @@
 """Runs tests in several processes, forked from one that has collected all of them: `pytest --workers 4`.
 
-Each is handed a file at a time, or all files that share a browser. Half of them begin with the first files, whose tests mostly wait for other processes,
-and half with the last ones, whose tests compute, so that the machine is busy until they meet.
+Each is handed a file at a time, or all files that share a browser. Half of them begin with the first files, whose
+tests mostly wait for other processes, and half with the last ones, whose tests compute, so that the machine is busy
+until they meet.
 """
 
 import os
