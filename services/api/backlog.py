@@ -114,11 +114,12 @@ def left_to_do(
     """How much these services have left to do, by their stores; the number of queries does not grow with accounts.
 
     `in_place` says that the services consume each other's logs where they are; else only work in hand is counted.
+    One that an installation need not run keeps no driver from being in sync, and does not count.
     Raises `StoreFailed`.
     """
     logs = {each.log: stores[each.name].log for each in registry}
     left = Counter[bool]()
-    for each in registry:
+    for each in (each for each in registry if not each.is_optional):
         store, delivers = stores[each.name], each.target is not None
         consumed = (logs[name] for name in each.consumes if in_place)
         left[delivers] += sum(log.end() - store.position(log.name) for log in consumed)
