@@ -142,16 +142,16 @@ class Chains:
         first: dict[Any, int] = {}
         for each in stored:
             first.setdefault(each.originator_id, each.originator_version - 1)
-        heads, unknown = dict[UUID, _Head](), list[_Place]()
+        heads, unknown = dict[UUID, _Head](), list[UUID]()
         for history, version in first.items():
             head = self._heads.get(history, _NONE)
             if head[0] == version:
                 heads[history] = head
             elif version > 0:
-                unknown.append(_Place(history, version))
-        for place, found in self._found(unknown).items() if unknown else ():
-            heads[place.history] = (place.version, found.hash)
-        return heads
+                unknown.append(history)
+        # One of another version is no head to go on from: either the events are refused, or the history begins again.
+        stored_heads = self._stored_heads(unknown).items()
+        return heads | {history: head for history, head in stored_heads if head[0] == first[history]}
 
     def _check_events(self, after: int, limit: int) -> CheckedPart:
         position, placeholder = self._dialect.position, self._dialect.placeholder
@@ -159,7 +159,7 @@ class Chains:
         sql = f"SELECT {position}, {self._dialect.raw} FROM stored_events {rest}"  # noqa: S608 - our own names
         page = [_RawEvent(*values) for values in self._fetch(sql, [after, limit])]
         places = [place for each in page if (place := each.place)]
-        heads = self._versions({place.history for place in places})
+        heads = self._stored_heads({place.history for place in places})
         hashes = {place: _StoredHash(each.position, each.hash) for each in page if (place := each.place)}
         before = {_Place(place.history, place.version - 1) for place in places if place.version > 1}
         hashes |= self._found(before - hashes.keys())
@@ -170,11 +170,11 @@ class Chains:
         return CheckedPart(events=len(page), next=f"{_HEADS}:" if is_end else f"{_EVENTS}:{page[-1].position}")
 
     def _broken(
-        self, event: _RawEvent, hashes: Mapping[_Place, _StoredHash], heads: Mapping[UUID, int]
+        self, event: _RawEvent, hashes: Mapping[_Place, _StoredHash], heads: Mapping[UUID, _Head]
     ) -> BrokenChain | None:
-        """What is wrong with an event, given what is in front of it, and the last version of its history."""
+        """What is wrong with an event, given what is in front of it, and the head of its history."""
         place = event.place
-        if place is None or place.version > heads.get(place.history, 0):
+        if place is None or place.version > heads.get(place.history, _NONE)[0]:
             return _altered(event)
         previous = hashes.get(_Place(place.history, place.version - 1))
         begins = place.version == 1 or event.topic.decode(errors="replace") == AccountErased.TOPIC
@@ -211,13 +211,14 @@ class Chains:
                 return CheckedPart(events=0, next=None, broken=altered)
         return CheckedPart(events=0, next=f"{_HEADS}:{page[-1][0]}" if len(page) == limit else None)
 
-    def _versions(self, histories: Collection[UUID]) -> dict[UUID, int]:
-        """The last version of each of these histories, as it was stored with their heads."""
-        found: dict[UUID, int] = {}
+    def _stored_heads(self, histories: Collection[UUID]) -> dict[UUID, _Head]:
+        """The heads of these histories, of those that have one."""
+        found: dict[UUID, _Head] = {}
         for some in _parts(histories):
             one_of = self._dialect.one_of([each.hex for each in some])
-            sql = f"SELECT history, version FROM history_heads WHERE history {one_of.sql}"  # noqa: S608 - our own names
-            found |= {UUID(history): version for history, version in self._fetch(sql, one_of.parameters)}
+            sql = f"SELECT history, version, hash FROM history_heads WHERE history {one_of.sql}"  # noqa: S608 - our own names
+            rows = self._fetch(sql, one_of.parameters)
+            found |= {UUID(history): (version, bytes.fromhex(hash)) for history, version, hash in rows}  # noqa: A001 - as above
         return found
 
     def _found(self, places: Collection[_Place]) -> dict[_Place, _StoredHash]:

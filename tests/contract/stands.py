@@ -108,8 +108,8 @@ ROWS_OF_EVERY_STORE: tuple[Row, ...] = (
     JournalRow(
         id="1", at="?", account="acme", command="?", subject="?", by="jane", role="?", authenticated="", note="tidy up"
     ),
-    ErasedEvent(position=3, hash="?"),
     HistoryHead(history="0b1a4f526d0e4d5c9a5e6f7f6f0f2c11", version=2, hash="?"),
+    ErasedEvent(position=3, hash="?"),
 )
 """A row of each table that a store has whatever its service keeps."""
 
