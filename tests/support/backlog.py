@@ -14,7 +14,7 @@ from services.projector.scans import ScanSchedule
 from services.runtime.context import Assignment, utc_now
 from services.runtime.service import Service
 from services.wiring.distributed import to_kafka_access
-from services.wiring.registry import LOGS
+from services.wiring.registry import LOGS, SERVICES
 from services.wiring.settings import DistributedSettings
 
 _LOOK = 0.3
@@ -74,7 +74,9 @@ class Backlog:
     def _seen(self, service: Service, log: str, known: Ends) -> _Seen:
         store = service.store
         end, relayed = store.log.end(), store.position(f"relay/{self._settings.epoch}/{log}")
-        followed = {place: position for place, position in known.items() if place[0] in service.consumes}
+        # One that is optional does not run here.
+        consumes = () if SERVICES[service.name].is_optional else service.consumes
+        followed = {place: position for place, position in known.items() if place[0] in consumes}
         taken = {place: store.position(f"{self._settings.epoch}/{place[0]}/{place[1]}") for place in followed}
         behind = sum(max(0, followed[place] - taken[place]) for place in followed)
         left = end - relayed + behind + self._in_hand(service.name, store)
