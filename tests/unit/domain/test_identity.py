@@ -14,6 +14,7 @@ from domain.identity import (
     link_stream,
     portal_driver_stream,
     scan_stream,
+    signed_roots_stream,
     target_driver_stream,
 )
 
@@ -24,12 +25,14 @@ def test_the_ids_of_histories_never_change() -> None:
     """Whatever is stored is found by them."""
     assert account_stream(FLEET) == UUID("1b64735a-b7e4-5216-940f-0be085ede64a")
     assert link_stream(FLEET, Target.MOTIVE, JANE) == UUID("a24cf28d-efad-5433-936c-ca60d8f516a8")
+    assert signed_roots_stream() == UUID("c37b3992-e712-519a-a735-e851804a2259")
 
 
 def test_every_kind_of_history_has_its_own_id() -> None:
     ids = [
         account_stream(FLEET),
         erasure_stream(FLEET),
+        signed_roots_stream(),
         portal_driver_stream(FLEET, JANE),
         *(link_stream(FLEET, target, JANE) for target in Target),
         *(delivery_stream(FLEET, target, JANE) for target in Target),

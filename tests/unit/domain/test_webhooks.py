@@ -21,6 +21,7 @@ from domain.driver_link import (
     UpdateDecided,
 )
 from domain.identity import AccountId, PortalDriverId, Target, link_stream
+from domain.ports import WebhookAnswer
 from domain.webhooks import (
     RETRY_SCHEDULE,
     MessageType,
@@ -187,3 +188,8 @@ def test_only_addresses_of_the_public_internet_are_public_however_they_are_writt
 
 def test_loopback_is_known_in_both_families() -> None:
     assert [is_loopback_address(each) for each in ("127.0.0.9", "::1", "8.8.8.8")] == [True, True, False]
+
+
+@pytest.mark.parametrize(("status", "is_success"), [(0, False), (199, False), (200, True), (299, True), (300, False)])
+def test_a_receiver_has_a_message_once_it_answers_with_a_status_of_success(status: int, *, is_success: bool) -> None:
+    assert WebhookAnswer(status=status).is_success is is_success
