@@ -48,6 +48,9 @@ _SESSION: Mapping[str, str | int] = {
     "enable_seqscan": "off",
     # A page in the order of an index would be found by reading all pages behind it, and sorting them.
     "enable_bitmapscan": "off",
+    # A look for some keys would read the whole of a table that is small, or that seems to be.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
     "jit": "off",
 }
 """Settings of the session on the server; the first three so that it frees what a vanished process had locked."""
