@@ -32,6 +32,7 @@ from services.api.installation import RunningServices
 from services.decider.read_models import LinkRow
 from services.intake.handlers import new_snapshot
 from services.sandbox.demo import RunningSandboxes
+from services.webhooks.read_models import EndpointId
 from services.wiring.distributed import Distributed, migrate_database
 from services.wiring.registry import SERVICES
 from tests.support.distributed import Deployment
@@ -39,6 +40,7 @@ from tests.support.recorded_statements import Look, Recorder, Statement, looks, 
 from tests.support.servers import Postgres
 from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
+from tests.unit.services.webhooks.webhooks_stand import FAILED, WebhooksStand, noted
 
 FEW, MANY, VERY_MANY = 100, 10_000, 100_000
 MANY_ROWS = pytest.mark.parametrize("rows", [MANY, pytest.param(VERY_MANY, marks=pytest.mark.long)])
@@ -51,6 +53,7 @@ BLOCKS, BLOCKS_EACH = 60, 40
 
 DOWN = Unavailable(reason=Reason.DOWN, detail="no connection")
 INVALID = Rejected(reason=Reason.INVALID, detail="answered 400")
+ENDPOINT = EndpointId(ACME, "ep_0_acme")
 NOWHERE = RunningSandboxes(driveri="http://127.0.0.1:1", motive="http://127.0.0.1:1")
 
 ALLOWED: Final[Sequence[tuple[str, str, str]]] = (
@@ -85,15 +88,21 @@ def recorded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> It
     migrate_database(deployment.settings)
     recorder = Recorder()
 
-    def on_postgres(name: str, store: Store) -> Store:
-        store.close()
+    def watched(asker: str, name: str) -> Store:
         spec = SERVICES[name]
         opened = PostgresStore(url, "", schema=spec.schema, log_name=spec.log, rows=spec.rows)
-        recorder.watch("services", opened, spec.schema)
+        recorder.watch(asker, opened, spec.schema)
         return opened
 
+    def on_postgres(name: str, store: Store) -> Store:
+        store.close()
+        return watched("services", name)
+
     services = SteppedServices(folder, both_targets(), wrapping=on_postgres)
-    whole_day(services)
+    webhooks = WebhooksStand(folder, partial(watched, "services", "webhooks"))
+    with closing(webhooks.store), closing(watched("api", "webhooks")) as commands:
+        webhooks.endpoints = webhooks.endpoints.on(commands)
+        whole_day(services, webhooks)
     with closing(Distributed(deployment.settings).installation()) as installation:
         for name, store in installation.readers.stores.items():
             assert isinstance(store, PostgresStore)
@@ -104,8 +113,10 @@ def recorded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> It
     postgres.drop(url)
 
 
-def whole_day(services: SteppedServices) -> None:
+def whole_day(services: SteppedServices, webhooks: WebhooksStand) -> None:
     """Everything that can happen to a fleet: what the services ask for it is recorded."""
+    webhooks.now = services.now
+    assert webhooks.add() == ENDPOINT
     is_found_at_both_targets(services, 1, 2, 20)
     opts_in(services)
     identifiers_move(services)
@@ -114,6 +125,7 @@ def whole_day(services: SteppedServices) -> None:
     people_request(services)
     drivers_leave(services)
     days_pass(services)
+    messages_are_sent(services, webhooks)
     services_restart(services)
 
 
@@ -192,6 +204,27 @@ def days_pass(services: SteppedServices) -> None:
         services.run()
 
 
+def messages_are_sent(services: SteppedServices, webhooks: WebhooksStand) -> None:
+    """Of all that was decided: some arrive, some fail, people ask for some, and some are under way at a kill."""
+    endpoints, messages, to, deleted = webhooks.endpoints, webhooks.messages, ENDPOINT, webhooks.add(types=())
+    webhooks.happen(*services.decided())
+    endpoints.ping(deleted, "msg_ping", noted())
+    webhooks.send(most=20)
+    endpoints.delete(deleted, noted())
+    webhooks.send(FAILED, most=1)
+    for on in (False, True):
+        endpoints.turn(to, noted(), on=on)
+    endpoints.ping(to, "msg_ping", noted())
+    endpoints.resend(to, endpoints.messages(to, "delivered", "", 1)[0].message, noted())
+    assert webhooks.begin()
+    messages.under_way.clear()
+    messages.resume()
+    webhooks.wait(hours=1)
+    webhooks.send()
+    assert set(webhooks.states(to)) == {"delivered"}
+    messages.forget_old()
+
+
 def services_restart(services: SteppedServices) -> None:
     """With work in hand, while sync is off; then it is turned on again."""
     services.turn_off()
@@ -234,7 +267,18 @@ def approve(services: SteppedServices, target: Target) -> None:
 
 async def every_page(app: FastAPI) -> None:
     """Ask the API for everything that it shows: of one account, driver and target, also as of a moment, and of all."""
-    known = {"account": ACME, "target": "driveri", "driver": "p3", "find": "d", "from": "2026-01-01", "id": "D3"}
+    known = {
+        "account": ACME,
+        "target": "driveri",
+        "driver": "p3",
+        "endpoint": ENDPOINT.endpoint,
+        "find": "d",
+        "from": "2026-01-01",
+        "id": "D3",
+        "log": "decisions",
+        "position": "1",
+        "request": "1",
+    }
     transport = httpx.ASGITransport(at_local_socket(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
         for path, verbs in app.openapi()["paths"].items():
