@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests.support.examples import FEW  # noqa: E402 - its asserts are to be rew
 pytest_plugins = ["tests.support.approval", "tests.support.servers.fixtures", "tests.support.workers"]
 
 settings.load_profile(FEW)
+
+# There is none: for each request to an app in the same process httpx would look for it in all folders, twice.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there, and so does each server
 ROOM = 2 * 1024**3

@@ -17,7 +17,7 @@ from services.wiring.distributed import to_kafka_access
 from services.wiring.registry import LOGS, SERVICES
 from services.wiring.settings import DistributedSettings
 
-_LOOK = 0.3
+_LOOK = 0.6
 """Seconds between two looks."""
 
 Ends = Mapping[tuple[str, int], int]

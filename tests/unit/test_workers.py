@@ -1,5 +1,6 @@
 """Tests that several processes run are reported as those of one."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,7 @@ def _run(folder: Path, **files: str) -> tuple[int, str]:
     run = subprocess.run(
         [*command, "--confcutdir", str(folder), "-c", "/dev/null", str(folder)],
         cwd=root,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,
