@@ -91,6 +91,18 @@ class CheckedPart:
     broken: BrokenChain | None = None
 
 
+_LARGEST: Final = 2**63 - 1
+
+
+def place_behind(text: str) -> int:
+    """The number behind which a part begins; 0 for an empty text. Raises `ValueError` for what no part ends with."""
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST)) and int(text) <= _LARGEST):
+        raise ValueError("a part begins behind a number")
+    return int(text)
+
+
 class ChainedStore(Store, Protocol):
     """A store whose histories can be checked."""
 

@@ -259,7 +259,9 @@ def step_after(step: PlanStep | None, fact: LinkEvent) -> PlanStep | None:
     action = Action.WITHDRAW if decision and decision.is_withdrawal else _ACTIONS.get(type(fact))
     if action is None:
         return step
-    situation = fact.rationale["situation"] if isinstance(fact, Decision | DeleteHeld | Parked | DriftFound) else ""
+    situation = (
+        fact.rationale.get("situation", "") if isinstance(fact, Decision | DeleteHeld | Parked | DriftFound) else ""
+    )
     drifted = fact.profile if isinstance(fact, DriftFound) else step.overridden if step else {}
     return PlanStep(
         target=fact.target,

@@ -11,7 +11,7 @@ from eventsourcing.persistence import StoredEvent
 
 from adapters.store.tables import Dialect
 from domain.account import AccountErased
-from domain.hash_chain import NOTHING, BrokenChain, CheckedPart, Leaf, chained
+from domain.hash_chain import NOTHING, BrokenChain, CheckedPart, Leaf, chained, place_behind
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class Chains:
         """The next part of a check; see `ChainedStore`."""
         kind, _, behind = after.partition(":")
         if kind in ("", _EVENTS):
-            return self._check_events(int(behind or 0), limit)
+            return self._check_events(place_behind(behind), limit)
         if kind == _HEADS:
             return self._check_heads(behind, limit)
         raise ValueError(f"a part of a check begins neither with {_EVENTS} nor with {_HEADS}")

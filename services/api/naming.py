@@ -1,8 +1,8 @@
 """Which driver, target or number a request names."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator
 
@@ -152,12 +152,19 @@ def number_named(name: str, text: str, largest: int) -> int:
     return int(text)
 
 
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+
+
 def moment_named(text: str | None) -> datetime | None:
-    """The moment of a parameter, in UTC unless it says otherwise; None where it is left out. Raises `Malformed`."""
+    """The moment of a parameter, in UTC unless it says otherwise; None where it is left out. Raises `Malformed`.
+
+    From either end of the calendar it keeps a day, so that it can be shown in any time zone, and reckoned with.
+    """
     if text is None:
         return None
     try:
         named = datetime.fromisoformat(text)
     except ValueError:
         raise Malformed(f"{text!r} is not a date or time; write 2026-05-31 or 2026-05-31T08:30+00:00") from None
-    return named if named.tzinfo else named.replace(tzinfo=UTC)
+    return min(max(named if named.tzinfo else named.replace(tzinfo=UTC), _EARLIEST), _LATEST)

@@ -160,7 +160,10 @@ _ERRORS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "string_pattern_mismatch": lambda said: _FORMS.get(said["pattern"], f"must match {said['pattern']}"),
     "string_too_long": lambda said: f"must have {said['max_length']} characters at most",
     "string_too_short": lambda said: f"must have {said['min_length']} characters at least",
-    "too_long": lambda said: f"must have {said['max_length']} entries at most",
+    # Of a text that something else has looked at before, the type is not known any more.
+    "too_long": lambda said: (
+        f"must have {said['max_length']} {'characters' if said['field_type'] == 'Value' else 'entries'} at most"
+    ),
     "too_short": lambda said: f"must have {said['min_length']} entries at least",
     "greater_than_equal": lambda said: f"must be {said['ge']} or more",
     "less_than_equal": lambda said: f"must be {said['le']} or less",

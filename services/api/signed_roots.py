@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from domain.hash_chain import BrokenChain, ChainedStore, CheckedPart, Leaf, RootsSigned, root_of
+from domain.hash_chain import BrokenChain, ChainedStore, CheckedPart, Leaf, RootsSigned, place_behind, root_of
 from domain.identity import signed_roots_stream
 from domain.store import Record, StoreConflict, StoreFailed, Unit
 from services.api.installation import Installation
@@ -117,7 +117,7 @@ def _root(log: str, store: ChainedStore, after: int) -> dict[str, Any] | None:
 
 def check_roots(installation: Installation, behind: str) -> CheckedPart:
     """Check the roots that were signed behind so many, those of one day. Raises `ValueError`, `StoreFailed`."""
-    done, stores = int(behind or 0), _stores(installation)
+    done, stores = place_behind(behind), _stores(installation)
     signed = _signed(stores)[: done + 1]
     if len(signed) <= done:
         return CheckedPart(events=0, next=None)

@@ -27,7 +27,10 @@ def moment_of(written: str | None) -> str | None:
     if written is None:
         return None
     if spoken := re.fullmatch(r"([0-9]{1,6})([smhd])", written):
-        return (datetime.now(UTC) - timedelta(**{_UNITS[spoken[2]]: int(spoken[1])})).isoformat()
+        try:
+            return (datetime.now(UTC) - timedelta(**{_UNITS[spoken[2]]: int(spoken[1])})).isoformat()
+        except OverflowError:
+            raise CommandRefused(f"{written} ago is before the year 1; name a later moment") from None
     try:
         datetime.fromisoformat(written)
     except ValueError:

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from domain.hash_chain import NOTHING, Leaf, chained, root_of
+from domain.hash_chain import NOTHING, Leaf, chained, place_behind, root_of
 
 HISTORY = b"0b1a4f526d0e4d5c9a5e6f7f6f0f2c11"
 
@@ -36,3 +36,10 @@ def test_each_leaf_leads_to_the_root(size: int) -> None:
 def test_leaves_in_another_order_have_another_root() -> None:
     leaves = [Leaf(position=at, hash=bytes([at]) * 32) for at in range(5)]
     assert root_of(leaves)[0] != root_of(leaves[::-1])[0]
+
+
+def test_a_part_begins_behind_a_number_that_a_log_can_have() -> None:
+    assert [place_behind(text) for text in ("", "0", "7", str(2**63 - 1))] == [0, 0, 7, 2**63 - 1]
+    for text in ("-1", "1.0", "x", str(2**63), "9" * 5000):
+        with pytest.raises(ValueError, match="behind a number"):
+            place_behind(text)

@@ -156,6 +156,13 @@ def test_an_override_names_the_fields_that_drifted_and_is_one_step() -> None:
     assert step_of(drifted(email="x")) == step_of(decided(CreateDecided), drifted(email="x"))
 
 
+def test_what_a_target_refused_is_a_step_without_a_situation() -> None:
+    refused = replace(parked("answered 422"), reason="refused", rationale={"trigger": "answer", "ref": "decision 1"})
+    step = step_of(refused)
+    assert step is not None
+    assert (step.action, step.situation, step.reason) == (Action.PARK, "", "answered 422")
+
+
 def test_a_persons_decision_is_not_a_step_of_a_reconciliation() -> None:
     approved = DeleteApproved(**origin(), hold=1, by="ann", digest="0")
     assert step_of(approved) is None

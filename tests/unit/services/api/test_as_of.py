@@ -89,3 +89,19 @@ async def test_a_driver_whom_the_portal_had_not_stated_yet_is_unknown(stand: Api
 async def test_the_past_of_all_accounts_at_once_is_refused(stand: ApiStand) -> None:
     answer = await stand.get("/status", as_of=EARLIER)
     assert (answer.status_code, "name an account" in answer.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "query", [{"until": "9999-12-31T23:59:59.999999-23:59", "order": "newest"}, {"since": "0001-01-01"}]
+)
+async def test_the_ends_of_the_calendar_can_be_asked_for(stand: ApiStand, query: dict[str, str]) -> None:
+    await stand.set_some_aside()
+    whole, asked = await stand.get("/events"), await stand.get("/events", **query)
+    assert asked.status_code == 200
+    assert len(asked.json()["events"]) == len(whole.json()["events"])
+
+
+async def test_before_the_first_moment_in_utc_no_driver_was_stated(stand: ApiStand) -> None:
+    await stand.set_some_aside()
+    answer = await stand.get("/accounts/acme/drivers/1", as_of="0001-01-01T00:00+23:59")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems#unknown-driver")

@@ -132,6 +132,13 @@ async def test_only_what_is_there_and_under_a_root_is_proven(stand: ApiStand) ->
         assert (answer.status_code, words in answer.json()["detail"]) == (400, True)
 
 
+@pytest.mark.parametrize("number", ["-1", "+1", "1_0", "٣", "x", str(2**63), "9" * 5000])
+async def test_a_part_that_begins_nowhere_is_refused(stand: ApiStand, number: str) -> None:
+    for after in (f"roots/{number}", f"decisions/events:{number}"):
+        answer = await stand.get("/verification", after=after)
+        assert (answer.status_code, answer.json()["type"]) == (400, "/problems#invalid-request")
+
+
 async def test_roots_from_before_an_erasure_hold_behind_it(stand: ApiStand) -> None:
     for store in stand.app.state.installation.readers.stores:
         erasing = stand.app.state.installation.service(store).store

@@ -166,6 +166,11 @@ async def test_an_address_that_must_not_be_reached_is_refused_with_its_field(sta
     assert stand.stores["webhooks"].select(EndpointRow) == []
 
 
+async def test_an_address_that_is_too_long_is_refused_by_its_characters(stand: ApiStand) -> None:
+    answer = await stand.post(PATH, {"url": f"https://receiver.test/{'a' * 2000}"})
+    assert answer.json()["detail"] == "url: must have 2000 characters at most"
+
+
 async def test_a_type_that_there_is_not_is_refused(stand: ApiStand) -> None:
     answer = await stand.post(PATH, {"url": URL, "types": ["driver.born"]})
     assert answer.status_code == 400

@@ -47,3 +47,12 @@ def test_a_driver_is_shown_whole(looking: ServedFolder) -> None:
     printed = looking("drivers", "show", "acme", "3").out
     assert "Jane Doe: portal driver 3" in printed
     assert "never shown" in printed or "differs" not in printed
+
+
+@pytest.mark.parametrize("words", [("lineage", "acme", "R3", "--at"), ("diff", "acme", "--from")])
+def test_longer_ago_than_there_are_years_is_refused_in_words(looking: ServedFolder, words: tuple[str, ...]) -> None:
+    ended = looking(*words, "999999d")
+    assert (ended.status, ended.err) == (
+        1,
+        "driverlink: 999999d ago is before the year 1; name a later moment\n",
+    )
