@@ -244,7 +244,7 @@ class Account:
 
 def apply(account: Account, event: Event) -> Account:
     """The account after this fact."""
-    account = _after_setting(account, event)
+    account = _after_setting(_after_coming_or_going(account, event), event)
     match event:
         case SyncAllowed():
             account = replace(account, is_allowed=True)
@@ -269,8 +269,8 @@ def apply(account: Account, event: Event) -> Account:
     return replace(account, version=event.originator_version)
 
 
-def _after_setting(account: Account, event: Event) -> Account:
-    """The account with what this fact sets, apart from policies."""
+def _after_coming_or_going(account: Account, event: Event) -> Account:
+    """The account as it begins, and what is left of it once it is removed or erased."""
     match event:
         case AccountAdded():
             return Account(
@@ -280,17 +280,23 @@ def _after_setting(account: Account, event: Event) -> Account:
                 account_manager=event.account_manager,
                 modes={Target(target): Mode(mode) for target, mode in event.modes.items()},
             )
+        case AccountRemoved():
+            generation = dict.fromkeys(Target, event.originator_version)
+            return Account(account=account.account, policy_generation=generation, removal=Removal.REQUESTED)
+        case AccountErased():
+            return Account(account=account.account, removal=Removal.ERASED)
+    return account
+
+
+def _after_setting(account: Account, event: Event) -> Account:
+    """The account with what this fact sets, apart from policies."""
+    match event:
         case MasterUserSet():
             return replace(account, master_user=event.master_user)
         case AccountManagerSet():
             return replace(account, account_manager=event.account_manager)
         case TierSet():
             return replace(account, tier=Tier(event.tier))
-        case AccountRemoved():
-            generation = dict.fromkeys(Target, event.originator_version)
-            return Account(account=account.account, policy_generation=generation, removal=Removal.REQUESTED)
-        case AccountErased():
-            return Account(account=account.account, removal=Removal.ERASED)
         case ReconciliationTimeSet():
             return replace(account, reconcile_at=event.reconcile_at)
     return account

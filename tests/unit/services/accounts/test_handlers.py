@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from adapters.store.sqlite import SqliteStore
-from domain.account import Account, AccountAdded, Mode, NotPermitted, Request, Tier, replay
+from domain.account import Account, AccountAdded, AccountEvent, Mode, NotPermitted, Request, Tier, apply, replay
 from domain.identity import AccountId, Target
 from domain.store import Event
-from services.accounts.handlers import UnknownAccount, accounts_of, keep_accounts
+from services.accounts.handlers import UnknownAccount, accounts_of, keep_accounts, to_account, to_row
+from tests.golden.samples import SAMPLES
 from tests.unit.services.accounts.accounts_stand import ACCOUNT, MANAGER, MASTER, NOW, ROWS, AccountsStand
 
 Work = Callable[[], object]
@@ -45,6 +46,14 @@ def test_an_account_is_added_once(stand: AccountsStand) -> None:
         stand.add(tier=Tier.STANDARD)
     assert stand.told == ["AccountAdded"]
     assert stand.accounts.show(ACCOUNT).tier is Tier.PRO
+
+
+def test_a_row_has_all_that_the_facts_of_an_account_set() -> None:
+    account = Account(account=AccountId(ACCOUNT))
+    for fact in SAMPLES.values():
+        if isinstance(fact, AccountEvent):
+            account = apply(account, fact)
+            assert to_account(to_row(account)) == account, type(fact).__name__
 
 
 def test_an_unknown_account_is_reported_with_where_to_look(stand: AccountsStand) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from adapters.store.relational import Values
 from adapters.store.sqlite import SqliteStore
-from domain.identity import Target
+from domain.account import Account, Mode, Tier
+from domain.driver_link import unlinked
+from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import Unit
-from services.accounts.handlers import AccountRow
+from services.accounts.handlers import to_row
 from services.api import status as module
 from services.api.status import status
-from services.decider.read_models import DesiredRow, LinkRow, ObservedRow
+from services.decider.read_models import DesiredRow, ObservedRow, to_link_row
 from services.runtime.context import DECISIONS
 from services.wiring import registry
 
@@ -33,40 +35,19 @@ class CountingStore(SqliteStore):
         return found
 
 
-ACCOUNT = AccountRow(
-    account="",
-    version=1,
-    tier="pro",
-    master_user="jane",
-    account_manager="",
-    is_allowed=False,
-    is_on=True,
-    modes={"driveri": "full", "motive": "full"},
-    policy_generation={},
-    reconciliations={},
-    plans={},
-    reconcile_at="",
+ACCOUNT = to_row(
+    Account(
+        account=AccountId(""),
+        version=1,
+        tier=Tier.PRO,
+        master_user="jane",
+        is_on=True,
+        modes=dict.fromkeys(Target, Mode.FULL),
+    )
 )
 DESIRED = DesiredRow(account="", driver="", sequence=1, is_wanted=True, position=1, profile={})
-LINK = LinkRow(
-    account="",
-    target="driveri",
-    driver="",
-    version=1,
-    state="in_sync",
-    key="",
-    is_live=True,
-    is_deleting=False,
-    reason="",
-    detail="",
-    since="",
-    waits_for="",
-    hold=0,
-    reconciliation=0,
-    finding="",
-    drifted=[],
-    at_odds=[],
-)
+_UNLINKED = unlinked(AccountId(""), Target.DRIVERI, PortalDriverId(""))
+LINK = replace(to_link_row(_UNLINKED), version=1, state="in_sync", is_live=True)
 SHOWN = ObservedRow(account="", target="driveri", identifier="", key="", active=True, profile={}, seen_at="")
 
 

@@ -11,28 +11,26 @@ import pytest
 
 from adapters.store.relational import Values
 from adapters.store.sqlite import SqliteStore
-from domain.identity import Target
+from domain.account import Account, Mode, Tier
+from domain.identity import AccountId, Target
 from domain.store import Unit
-from services.accounts.handlers import AccountRow
+from services.accounts.handlers import to_row
 from services.decider.handlers import Decider
 from services.decider.read_models import Look, RetryRow, RosterScanRow, RunningReconciliation
 from services.runtime.context import DECISIONS, Assignment
 from services.wiring import registry
 
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
-ACCOUNT = AccountRow(
-    account="",
-    version=2,
-    tier="pro",
-    master_user="jane",
-    account_manager="",
-    is_allowed=False,
-    is_on=True,
-    modes={"driveri": "full", "motive": "full"},
-    policy_generation={"driveri": 2, "motive": 2},
-    reconciliations={},
-    plans={},
-    reconcile_at="",
+ACCOUNT = to_row(
+    Account(
+        account=AccountId(""),
+        version=2,
+        tier=Tier.PRO,
+        master_user="jane",
+        is_on=True,
+        modes=dict.fromkeys(Target, Mode.FULL),
+        policy_generation={Target.DRIVERI: 2, Target.MOTIVE: 2},
+    )
 )
 RECONCILIATION = RunningReconciliation(
     account="",
