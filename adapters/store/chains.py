@@ -23,6 +23,9 @@ _MOST: Final = 20_000
 _TOGETHER: Final = 5000
 """Events that one query asks for."""
 
+_LARGEST: Final = 2**63 - 1
+"""The largest version that a store can be asked for."""
+
 _EVENTS: Final = "events"
 _HEADS: Final = "heads"
 """What a part of a check is about: it goes through the events first."""
@@ -198,16 +201,21 @@ class Chains:
         placeholder = self._dialect.placeholder
         rest = f"WHERE history > {placeholder} ORDER BY history LIMIT {placeholder}"
         page = self._fetch(f"SELECT history, version, hash FROM history_heads {rest}", [behind, limit])  # noqa: S608 - as above
-        places = {history: _Place(UUID(history), version) for history, version, _ in page}
-        hashes = self._found([*places.values()])
+        places = {history: _end_of(history, version) for history, version, _ in page}
+        hashes = self._found([place for place in places.values() if place])
         for history, version, head in page:
-            found = hashes.get(places[history])
+            place = places[history]
+            if place is None:
+                problem = "is stored as the end of a history, and cannot be one"
+                broken = BrokenChain(event=f"{history}/{version}", position=None, problem=problem)
+                return CheckedPart(events=0, next=None, broken=broken)
+            found = hashes.get(place)
             if found is None:
-                missing = self._missing(_Place(UUID(history), version + 1))
+                missing = self._missing(place._replace(version=place.version + 1))
                 return CheckedPart(events=0, next=None, broken=missing)
             if found.hash.hex() != head:
                 problem = "is not the end of its history that was stored"
-                altered = BrokenChain(event=str(places[history]), position=found.position, problem=problem)
+                altered = BrokenChain(event=str(place), position=found.position, problem=problem)
                 return CheckedPart(events=0, next=None, broken=altered)
         return CheckedPart(events=0, next=f"{_HEADS}:{page[-1][0]}" if len(page) == limit else None)
 
@@ -218,7 +226,7 @@ class Chains:
             one_of = self._dialect.one_of([each.hex for each in some])
             sql = f"SELECT history, version, hash FROM history_heads WHERE history {one_of.sql}"  # noqa: S608 - our own names
             rows = self._fetch(sql, one_of.parameters)
-            found |= {UUID(history): (version, bytes.fromhex(hash)) for history, version, hash in rows}  # noqa: A001 - as above
+            found |= {UUID(history): _to_head(version, hash) for history, version, hash in rows}  # noqa: A001 - as above
         return found
 
     def _found(self, places: Collection[_Place]) -> dict[_Place, _StoredHash]:
@@ -234,6 +242,24 @@ class Chains:
             for history, version, position, hash in self._fetch(sql, wanted.parameters):  # noqa: A001 - the field's word
                 found[_Place(self._dialect.to_uuid(history), version)] = _StoredHash(position, bytes(hash))
         return found
+
+
+def _end_of(history: Any, version: Any) -> _Place | None:  # noqa: ANN401 - whatever is stored there
+    """Where the last event of a history is said to stand; None where that is no place."""
+    try:
+        is_place = UUID(history).hex == history and type(version) is int and 0 < version < _LARGEST
+    except (ValueError, AttributeError):
+        return None
+    return _Place(UUID(history), version) if is_place else None
+
+
+def _to_head(version: Any, stored: Any) -> _Head:  # noqa: ANN401 - as above
+    """The end of a history as it is stored; a hash that is none is that of no event."""
+    try:
+        head = bytes.fromhex(stored)
+    except (ValueError, TypeError):
+        head = NOTHING
+    return (version, head) if type(version) is int else _NONE
 
 
 def _to_bytes(stored: bytes | str) -> bytes:

@@ -117,14 +117,15 @@ def _root(log: str, store: ChainedStore, after: int) -> dict[str, Any] | None:
 
 def check_roots(installation: Installation, behind: str) -> CheckedPart:
     """Check the roots that were signed behind so many, those of one day. Raises `ValueError`, `StoreFailed`."""
-    done, stores = place_behind(behind), _stores(installation)
-    signed = _signed(stores)[: done + 1]
-    if len(signed) <= done:
+    done, stores, stream = place_behind(behind), _stores(installation), signed_roots_stream()
+    records = next(iter(stores.values())).records([stream]).get(stream, ())[: done + 1]
+    if len(records) <= done:
         return CheckedPart(events=0, next=None)
-    event = signed[done]
-    trouble = _forged(installation, signed) or _unlike(stores, signed)
+    signed = [record.event for record in records if isinstance(record.event, RootsSigned)]
+    is_readable = isinstance(records[done].event, RootsSigned)
+    trouble = (_forged(installation, signed) or _unlike(stores, signed)) if is_readable else "cannot be read"
     if trouble:
-        broken = BrokenChain(event=f"{event.originator_id}/{event.originator_version}", position=None, problem=trouble)
+        broken = BrokenChain(event=records[done].id, position=records[done].position, problem=trouble)
         return CheckedPart(events=0, next=None, broken=broken)
     return CheckedPart(events=1, next=str(done + 1))
 

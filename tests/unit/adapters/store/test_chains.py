@@ -147,3 +147,32 @@ def test_the_last_event_of_a_history_is_missed(connection: sqlite3.Connection) -
     assert (broken.event, broken.position) == (id_of(history, last), None)
     assert all_broken
     assert (all_broken.event, all_broken.position) == (id_of(history, 1), None)
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        "UPDATE history_heads SET hash = 'z' || substr(hash, 2) WHERE history = ?",
+        "UPDATE history_heads SET hash = 7 WHERE history = ?",
+        "UPDATE history_heads SET hash = x'00' WHERE history = ?",
+        "UPDATE history_heads SET version = 'a' WHERE history = ?",
+        "UPDATE history_heads SET version = 9223372036854775807 WHERE history = ?",
+        "UPDATE history_heads SET version = -1 WHERE history = ?",
+        "UPDATE history_heads SET history = 'z' || substr(history, 2) WHERE history = ?",
+        "DELETE FROM history_heads WHERE history = ?",
+        "INSERT INTO history_heads (history, version, hash) VALUES ('z' || ?, 1, '00')",
+        "INSERT INTO history_heads (history, version, hash) VALUES (upper(?), 1, '00')",
+    ],
+)
+def test_an_altered_end_of_a_history_is_named_whatever_is_stored_there(
+    connection: sqlite3.Connection, alteration: str
+) -> None:
+    ((history,),) = connection.execute("SELECT history FROM history_heads ORDER BY 1 DESC LIMIT 1")
+    connection.execute("BEGIN")
+    try:
+        connection.execute(alteration, [history])
+        broken = first_broken(connection, limit=7)
+    finally:
+        connection.execute("ROLLBACK")
+    assert broken
+    assert history[:8] in broken.event.casefold()

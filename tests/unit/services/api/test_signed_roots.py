@@ -91,6 +91,15 @@ async def test_what_no_chain_shows_a_root_does(stand: ApiStand, alteration: str)
     assert "of changes events were altered, moved, added or removed" in parts["roots"]["broken"]["problem"]
 
 
+@pytest.mark.parametrize("state", ["x'00'", "x'7b7d'", "CAST(replace(state, 'statement', 'testament') AS BLOB)"])
+async def test_a_root_that_cannot_be_read_is_named(stand: ApiStand, state: str) -> None:
+    (record,) = stand.asked_store.records([signed_roots_stream()])[signed_roots_stream()]
+    alter(stand, "accounts", f"UPDATE stored_events SET state = {state} WHERE rowid = {record.position}")  # noqa: S608 - a test's own
+    parts = await verified(stand)
+    for log in ("accounts", "roots"):
+        assert (parts[log]["broken"]["event"], parts[log]["broken"]["position"]) == (record.id, record.position)
+
+
 async def test_a_root_of_another_key_is_named(stand: ApiStand) -> None:
     (stand.path / "signing-key").write_bytes(bytes(32))
     other = type(stand.app.state.installation.signer).of_file(stand.path / "signing-key")
