@@ -111,7 +111,7 @@ async def _newest(
     assert began is not None  # noqa: S101 - the caller has named it
     back = _LOOKED_BACK
     while True:
-        start = max(began, end - back) if end > began else began
+        start = end - min(back, end - began)
         reader = await events.reader_of(installation, replace(query, since=start.isoformat()))
         found, is_all = await _last(reader, before)
         if len(found.events) == _PAGE or start == began:

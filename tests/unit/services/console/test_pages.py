@@ -239,6 +239,15 @@ async def test_events_are_listed_once_each_with_the_newest_first(
     assert len(shown) > 8
 
 
+@pytest.mark.parametrize("span", ["since=0001-01-01", "until=9999-12-31T23:59:59&since=0001-01-01", "since=9999-12-31"])
+async def test_events_are_looked_for_from_end_to_end_of_the_calendar(
+    stand: ApiStand, browser: httpx.AsyncClient, span: str
+) -> None:
+    await stand.set_some_aside()
+    page = await browser.get(f"events?account=acme&{span}")
+    assert (page.status_code, 'id="event-accounts-1"' in page.text) == (200, "0001" in span)
+
+
 async def test_a_key_is_not_offered_the_role_of_a_person(browser: httpx.AsyncClient) -> None:
     page = await browser.get("keys")
     assert ('name="role-viewer"' in page.text, "master_user" in page.text) == (True, False)
