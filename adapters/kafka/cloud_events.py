@@ -325,6 +325,10 @@ class _TolerantBatch:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the library's batch has
         return getattr(self._batch, name)
 
+    def __next__(self) -> Any:  # noqa: ANN401 - as above
+        """The next record: the client asks so for the one that ends a transaction, which has no headers."""
+        return next(self._batch)
+
     def __iter__(self) -> Iterator[Any]:
         read = 0
         try:

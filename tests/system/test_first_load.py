@@ -117,10 +117,11 @@ class LimitedServices(SteppedServices):
 
     async def _left(self) -> int:
         stores = (self.accounts_store, self.intake_store, self.decider_store, *self.projector_stores.values())
+        needed = [each for each in SERVICES.values() if not each.is_optional]
         left = await self.decider.call(
             left_to_do,
-            SERVICES.values(),
-            dict(zip(SERVICES, stores, strict=True)),
+            needed,
+            {each.name: store for each, store in zip(needed, stores, strict=True)},
             in_place=True,
             clock=self.clock,
         )

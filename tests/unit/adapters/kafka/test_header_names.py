@@ -50,3 +50,7 @@ def test_a_compressed_batch_with_such_a_name_is_not_guessed_at() -> None:
     header[22] = 1
     with pytest.raises(UnicodeDecodeError):
         read(checked(bytes(header) + records))
+
+
+def test_a_record_can_be_asked_for_alone_as_the_client_does_at_the_end_of_a_transaction() -> None:
+    assert next(TolerantRecords(batch([], [])).next_batch()).value == b"0"

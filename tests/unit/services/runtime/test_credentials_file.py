@@ -230,7 +230,7 @@ def test_a_reader_never_sees_half_a_file(folder: Path, path: Path) -> None:
     file.keep("acme", Target.MOTIVE, {"api_key": "hush-1"})
     with path.open(encoding="utf-8") as reader:
         file.keep("acme", Target.MOTIVE, {"api_key": "hush-2" * 1_000})
-        assert json.loads(reader.read()) == {"acme": {"motive": {"api_key": "hush-1"}}}
+        assert json.loads(reader.read())["acme"]["motive"] == {"api_key": "hush-1"}
 
 
 def test_a_write_that_fails_is_told_and_leaves_the_file_as_it_was(folder: Path, path: Path) -> None:

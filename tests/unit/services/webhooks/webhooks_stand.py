@@ -29,8 +29,7 @@ from services.webhooks.endpoints import Endpoints
 from services.webhooks.messages import Messages, Send
 from services.webhooks.read_models import READ_MODELS, WORK, EndpointId, MessageRow
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-"""The library does not verify what was signed at another time."""
+NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FORMER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 ALL = tuple(MessageType)
@@ -147,7 +146,10 @@ class WebhooksStand:
 
 
 class Receiver:
-    """Verifies each message by the official library, and answers it by the next of these statuses, then by 200."""
+    """Has each message signed by the official library too, and answers it by the next of these statuses, then by 200.
+
+    The library verifies only what was signed within the last minutes.
+    """
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = [*statuses]
@@ -156,7 +158,9 @@ class Receiver:
 
     async def take(self, request: Request) -> Response:
         body = await request.body()
-        Webhook(SECRET).verify(body, dict(request.headers))
+        at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
+        signature = Webhook(SECRET).sign(request.headers["webhook-id"], at, body.decode())
+        assert signature in request.headers["webhook-signature"].split(" ")
         self.came.append((dict(request.headers), loads(body)))
         self.changed.set()
         status = self.statuses.pop(0) if self.statuses else 200
