@@ -113,7 +113,7 @@ async def run_backtest(
     Writes nothing. `mode` is TARGET=MODE, `own` and `disown` are TARGET=FIELD, and `match` is TARGET=KIND,KIND: the
     kinds of identifiers by which drivers are matched, the strongest first.
     """
-    asked = Asked()
+    asked = ChangedRules()
     for text in modes:
         asked.set_mode(text)
     for text in own:
@@ -127,7 +127,7 @@ async def run_backtest(
 
 
 @dataclass(slots=True)
-class Asked:
+class ChangedRules:
     """The rules that are to be others, as a client names them. Each method raises `Malformed`."""
 
     specs: dict[Target, TargetSpec] = field(default_factory=dict)

@@ -107,7 +107,7 @@ def standings(store: Store, account: str, drivers: Collection[str]) -> dict[str,
     }
 
 
-class Difference(ResponseBody):
+class FieldDifference(ResponseBody):
     """One thing that is otherwise: `where` is `portal` or a target; empty is what was not there."""
 
     where: str
@@ -121,7 +121,7 @@ class DriverDifference(ResponseBody):
 
     driver: str
     name: str
-    differences: tuple[Difference, ...]
+    differences: tuple[FieldDifference, ...]
 
 
 class DifferencePage(ResponseBody):
@@ -136,7 +136,7 @@ def difference(driver: str, before: Standing, after: Standing) -> DriverDifferen
     was, now = ({(where, name): text for where, name, text in each.facts()} for each in (before, after))
     places = dict.fromkeys([*now, *was])
     found = [
-        Difference(where=where, field=name, before=was.get((where, name), ""), after=now.get((where, name), ""))
+        FieldDifference(where=where, field=name, before=was.get((where, name), ""), after=now.get((where, name), ""))
         for where, name in places
         if was.get((where, name), "") != now.get((where, name), "")
     ]

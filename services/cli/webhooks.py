@@ -1,24 +1,16 @@
 """`driverlink webhooks`: the endpoints to which we send what happens to drivers, and what was sent there."""
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from domain.webhooks import MessageState
 from services.cli.client import AccountArgument, DataOption, Json, JsonOption, NoteOption, ask
 from services.cli.listing import Form, ago, field, listing, time_of, watched
 from services.cli.printing import moment, out, print_json, print_note
 
 webhooks = typer.Typer(no_args_is_help=True)
-
-
-class State(StrEnum):
-    """What became of a message."""
-
-    WAITING = "waiting"
-    DELIVERED = "delivered"
-    PARKED = "parked"
 
 
 EndpointArgument = Annotated[str, typer.Argument(help="The endpoint's id, as `list` shows it.", show_default=False)]
@@ -151,7 +143,7 @@ def delete(
 def messages(
     account: AccountArgument,
     endpoint: EndpointArgument,
-    state: Annotated[State | None, typer.Option(help="Only those of this state.")] = None,
+    state: Annotated[MessageState | None, typer.Option(help="Only those of this state.")] = None,
     data: DataOption = None,
     *,
     form: Form,

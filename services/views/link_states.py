@@ -30,7 +30,7 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkState:
+class LinkSnapshot:
     """A link, when it changed last, and the version and moment of its last `Confirmed`; 0 and None: there was none.
 
     `position` is where the log says of it what led here.
@@ -113,7 +113,7 @@ def changed_states(decider: Store, records: Sequence[Record]) -> Sequence[Record
         if isinstance(record.event, LinkEvent):
             last[record.event.originator_id] = record.position, record.event
     links = {
-        id: LinkState(link=_unlinked(fact.account, fact.target, fact.driver), position=position)
+        id: LinkSnapshot(link=_unlinked(fact.account, fact.target, fact.driver), position=position)
         for id, (position, fact) in last.items()  # noqa: A001 - the history's word
     }
     return [state.to_record() for state in _folded(decider, links).values()]
@@ -124,7 +124,7 @@ def all_states(decider: Store) -> Iterator[Sequence[Record]]:
     end = decider.log.end()
     for page in pages(decider, LinkRow, {}, LinkRow.KEY, limit=_PAGE):
         links = {
-            link.id: LinkState(link=link, position=end)
+            link.id: LinkSnapshot(link=link, position=end)
             for link in (_unlinked(row.account, row.target, row.driver) for row in page)
         }
         records = [state.to_record() for state in _folded(decider, links).values()]
@@ -135,11 +135,11 @@ def _unlinked(account: str, target: str, driver: str) -> DriverLink:
     return unlinked(AccountId(account), Target(target), PortalDriverId(driver))
 
 
-def _folded(decider: Store, links: Mapping[UUID, LinkState]) -> Mapping[UUID, LinkState]:
+def _folded(decider: Store, links: Mapping[UUID, LinkSnapshot]) -> Mapping[UUID, LinkSnapshot]:
     return decider.folded(links, _after) if links else {}
 
 
-def _after(state: LinkState, event: Event) -> LinkState:
+def _after(state: LinkSnapshot, event: Event) -> LinkSnapshot:
     state = replace(state, link=apply(state.link, event), at=event.at)
     if isinstance(event, Confirmed):
         return replace(state, confirmed_version=event.originator_version, confirmed_at=event.at)

@@ -28,10 +28,10 @@ from services.sandbox.faults.faults import (
     CreatesNothing,
     ExpiredToken,
     Failing,
+    FaultRules,
     Limited,
     Reordered,
     Reset,
-    Rules,
     Served,
     Shift,
     Shifted,
@@ -185,13 +185,13 @@ class Faults:
     """The faults of one sandbox, switched on and off while it runs."""
 
     def __init__(self) -> None:
-        self.rules = Rules()
+        self.rules = FaultRules()
         self._written = WrittenFaults()
 
     def switch_on(self, document: object) -> None:
         """Let these rules take the place of all others. Raises `FaultsRefused`, and then nothing has changed."""
         self._written = parsed_faults(document)
-        self.rules = Rules(self._written.built())
+        self.rules = FaultRules(self._written.built())
 
     def switch_off(self) -> None:
         """Have no faults."""

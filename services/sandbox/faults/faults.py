@@ -194,7 +194,7 @@ class Strike:
     draws: random.Random
 
 
-class Rules:
+class FaultRules:
     """The rules that are switched on, and how often each has struck."""
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:

@@ -13,7 +13,7 @@ from domain.driver_link import Confirmed, apply, unlinked
 from domain.identity import PortalDriverId, Target
 from domain.store import Event
 from services.runtime.context import CHANGES, DECISIONS
-from services.views.link_states import STATES, TYPE, LinkState
+from services.views.link_states import STATES, TYPE, LinkSnapshot
 from services.views.relays import PERSONAL
 from services.wiring.registry import VIEWS
 from tests.golden.samples import SAMPLES
@@ -64,7 +64,7 @@ def test_the_state_of_a_link_is_as_it_is_described(document: Mapping[str, Any]) 
     event = SAMPLES["DriverLink.Confirmed"]
     assert isinstance(event, Confirmed)
     link = unlinked(ACCOUNT, Target(event.target), PortalDriverId(event.driver))
-    confirmed = LinkState(link=apply(link, event), at=event.at, confirmed_version=7, confirmed_at=event.at)
+    confirmed = LinkSnapshot(link=apply(link, event), at=event.at, confirmed_version=7, confirmed_at=event.at)
     stated = confirmed.to_json()
     schema = schema_in(document, STATES, TYPE)
     jsonschema_rs.Draft7Validator({**schema, "additionalProperties": False}).validate(stated)
