@@ -42,7 +42,7 @@ from tests.support.stated import whole
 from tests.support.stepped_services import ACME, SteppedServices, both_targets, person
 from tests.unit.services.webhooks.webhooks_stand import FAILED, WebhooksStand, noted
 
-FEW, MANY, VERY_MANY = 100, 4_000, 100_000
+FEW, MANY, VERY_MANY = 100, 10_000, 100_000
 MANY_ROWS = pytest.mark.parametrize("rows", [MANY, pytest.param(VERY_MANY, marks=pytest.mark.long)])
 
 ALWAYS: Final = 100
