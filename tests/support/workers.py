@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import pytest
 
-_FIRST: Final = {"browser", "system", "upgrade"}
-"""Folders whose files take longest."""
+_FIRST: Final = ("upgrade", "browser", "system")
+"""Folders whose files take long; the longest come first, so that no process is left alone with one in the end."""
 
 _SHARING: Final = "browser"
 """The folder whose files share what takes long to begin."""
@@ -80,9 +80,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 def _files(items: Sequence[pytest.Item]) -> Files:
     files: dict[Path, list[pytest.Item]] = {}
-    for item in sorted(items, key=lambda item: _FIRST.isdisjoint(item.path.parts)):
+    for item in sorted(items, key=_turn):
         files.setdefault(item.path.parent if item.path.parent.name == _SHARING else item.path, []).append(item)
     return list(files.values())
+
+
+def _turn(item: pytest.Item) -> int:
+    return next((number for number, folder in enumerate(_FIRST) if folder in item.path.parts), len(_FIRST))
 
 
 def _report(session: pytest.Session, hired: Sequence[Worker], left: deque[int]) -> None:
