@@ -113,12 +113,12 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 
 
 def wait_after(tries: int, message: UUID) -> float | None:
-    """Seconds until a message is sent again of which so many tries failed; None: it is not any more."""
+    """Seconds until the next try after this many failed ones; None: there is none."""
     return spread(RETRY_SCHEDULE[tries - 1], message, tries) if tries <= len(RETRY_SCHEDULE) else None
 
 
 def pause_after(failures: int) -> float:
-    """Seconds for which an endpoint gets nothing after so many failures in a row; one alone pauses nothing."""
+    """Seconds for which an endpoint gets nothing after this many failures in a row; one alone pauses nothing."""
     return doubled(failures - 2) if failures > 1 else 0.0
 
 

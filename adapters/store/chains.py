@@ -68,7 +68,7 @@ class _RawEvent(NamedTuple):
 
     @property
     def place(self) -> _Place | None:
-        """Where it stands in its history; None where what is stored there is no place."""
+        """Where it stands in its history; None where what is stored there cannot be one."""
         try:
             history = UUID(self.history.decode())
         except ValueError:
@@ -152,7 +152,7 @@ class Chains:
                 heads[history] = head
             elif version > 0:
                 unknown.append(history)
-        # One of another version is no head to go on from: either the events are refused, or the history begins again.
+        # A head of another version is not the one to go on from: the events are refused, or the history begins again.
         stored_heads = self._stored_heads(unknown).items()
         return heads | {history: head for history, head in stored_heads if head[0] == first[history]}
 
@@ -245,7 +245,7 @@ class Chains:
 
 
 def _end_of(history: Any, version: Any) -> _Place | None:  # noqa: ANN401 - whatever is stored there
-    """Where the last event of a history is said to stand; None where that is no place."""
+    """Where the last event of a history is said to stand; None where that cannot be a place."""
     try:
         is_place = UUID(history).hex == history and type(version) is int and 0 < version < _LARGEST
     except (ValueError, AttributeError):

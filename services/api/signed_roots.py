@@ -116,7 +116,7 @@ def _root(log: str, store: ChainedStore, after: int) -> dict[str, Any] | None:
 
 
 def check_roots(installation: Installation, behind: str) -> CheckedPart:
-    """Check the roots that were signed behind so many, those of one day. Raises `ValueError`, `StoreFailed`."""
+    """Check the signed roots of one day, behind this many others. Raises `ValueError`, `StoreFailed`."""
     done, stores, stream = place_behind(behind), _stores(installation), signed_roots_stream()
     records = next(iter(stores.values())).records([stream]).get(stream, ())[: done + 1]
     if len(records) <= done:

@@ -22,7 +22,7 @@ from domain.store import StoreFailed
 _GARBAGE: Final = (250_000, 20, 20)
 """New objects after which Python looks for garbage, and how often it does before it looks at older ones too.
 
-What belongs to the batch in hand is no garbage either, so it is looked through less often than there is a batch.
+What belongs to the batch in hand is not garbage either, so it is looked through less often than there is a batch.
 """
 
 
