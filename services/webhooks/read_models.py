@@ -116,7 +116,8 @@ class MessageRow(Row):
         ("endpoint", "place"),
         ("hour",),
     )
-    SPARSE: ClassVar[frozenset[str]] = frozenset({"due", "started"})
+    # A place is never empty; but only what goes by places may use their index, or it reads all of an endpoint.
+    SPARSE: ClassVar[frozenset[str]] = frozenset({"due", "started", "place"})
 
     account: str
     endpoint: str
