@@ -1,13 +1,13 @@
 """The roles that the outside plays for the services; adapters implement them."""
 
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from domain.failures import Rejected, Unavailable
 from domain.identity import Connectable, Key, PortalDriverId, Target
 from domain.matching import ObservedDriver, UnreadableRecords
-from domain.profile import Profile, StatedProfile
+from domain.profile import DataSubject, Profile, StatedProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,4 +275,90 @@ class TokensKeeper(Protocol):
 
         Raises `CredentialsUnreadable` and `StoreFailed`.
         """
+        ...
+
+
+class ProfileCipher(Protocol):
+    """The key of one data subject, by which their profile is sealed: AES-GCM with 256 bits."""
+
+    @property
+    def id(self) -> str:
+        """The id of the key, as it stands beside what is sealed."""
+        ...
+
+    @property
+    def secret(self) -> bytes:
+        """The key."""
+        ...
+
+    def seal(self, text: bytes, place: str) -> str:
+        """A text sealed for this place, as base64: nonce and ciphertext."""
+        ...
+
+    def open(self, sealed: str, place: str) -> bytes:
+        """The text; raises `ValueError` where it was sealed by another key, for another place, or was altered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterKeyUse:
+    """How many keys are wrapped by one master key.
+
+    `is_known` is false where that master key is not at hand, so that nothing can be read that they seal.
+    """
+
+    master: str
+    keys: int
+    is_current: bool
+    is_known: bool
+
+
+class ProfileKeys(Protocol):
+    """The keys by which profiles are sealed, one for each data subject, and each wrapped by a master key.
+
+    Every call raises `StoreFailed`, also where a key is wrapped by a master key that is not at hand.
+    """
+
+    def sealing(self, subjects: Mapping[DataSubject, bool]) -> Mapping[DataSubject, ProfileCipher | None]:
+        """The key of each of these, made and stored where there is none; None where the subject is erased.
+
+        True beside a subject that is erased: they are stated again, so a key of the next generation is made.
+        """
+        ...
+
+    def opening(self, ids: Collection[str]) -> Mapping[str, ProfileCipher | None]:
+        """The keys of these ids: None for one that is destroyed, and nothing for one that never was."""
+        ...
+
+    def destroy(self, subjects: Collection[DataSubject]) -> int:
+        """Destroy all keys of these for good, and make none for them until they are stated again; how many there were.
+
+        What another process remembers of them it forgets within a second or two.
+        """
+        ...
+
+    def destroy_all(self, account: str) -> int:
+        """Destroy all keys of an account for good, and forget whose they were; how many there were."""
+        ...
+
+    def masters(self) -> Sequence[MasterKeyUse]:
+        """How many keys each master key wraps, the current one first."""
+        ...
+
+    def rotate(self, limit: int) -> int:
+        """Wrap up to this many keys by the current master key; how many are left that another one wraps.
+
+        Where none are left, and a master key can be made here, the former ones are removed for good.
+        """
+        ...
+
+    def renew_master(self) -> bool:
+        """Make another master key the current one, where the former one wraps everything; False where that is set up.
+
+        After that `rotate` has to be called until nothing is left.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the file or the connections."""
         ...

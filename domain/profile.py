@@ -12,6 +12,7 @@ from typing import Final
 
 from domain.cleaning import LONGEST, are_clean, canonical_state, clean, is_same_state
 from domain.identity import PORTAL, Target
+from domain.values import quick
 
 Profile = Mapping[str, str]
 """All that is known of a driver: a field that is not in it is blank."""
@@ -40,6 +41,33 @@ FIELD_WORDS: Mapping[str, str] = {
     "driveri_group": "Driveri group",
 }
 """What people call a field, where that is not its name with blanks."""
+
+
+_ERASED: Final = "erased"
+"""A field that is not in `FIELDS`, so that nobody can state it."""
+
+
+def erased_profile() -> dict[str, str]:
+    """What is read in place of a profile whose key is destroyed: the driver is erased, and nothing is known of them."""
+    return {_ERASED: "true"}
+
+
+def is_erased(profile: Profile | None) -> bool:
+    """Whether this stands for the profile of a driver that is erased."""
+    return profile is not None and _ERASED in profile
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSubject:
+    """Who has a key of their own, by which their profile is sealed: a portal driver, or a driver seen on a target.
+
+    `driver` is the id in the Portal, or where there is a `target` the key there.
+    """
+
+    account: str
+    driver: str
+    target: str = ""
 
 
 def tidy(values: Mapping[str, str | None]) -> dict[str, str]:

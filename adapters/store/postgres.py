@@ -265,6 +265,9 @@ class PostgresStore(RelationalStore):
         """The owned partitions that another process has owned since. Raises `StoreFailed`."""
         return {partition for (partition,) in self._fetch(LOST, self._assignment.owned)}
 
+    def begin_erasing(self) -> None:
+        """There is nothing to set: see `end_erasing`."""
+
     def end_erasing(self) -> None:
         """A server overwrites what was erased in its own time."""
 

@@ -151,6 +151,28 @@ class RelationalStore(ABC):
         """The hash in front of an event; see `ChainedStore`."""
         return self._chains.hash_before(history, version)
 
+    def insert_new(self, rows: Sequence[Row]) -> None:
+        """Insert these rows of one type, but for those whose key is there already: the first who inserts it wins."""
+        table = self._table(type(rows[0]))
+        values = ", ".join(self._dialect.placeholder for _ in table.columns)
+        sql = f"INSERT INTO {table.row.TABLE} ({', '.join(table.columns)}) VALUES ({values})"  # noqa: S608 - our own names
+        with self._transaction() as cursor:
+            # In one order, so that two processes do not wait for each other.
+            cursor.executemany(f"{sql} ON CONFLICT DO NOTHING", sorted(map(table.parameters, rows)))
+
+    def exchange(self, rows: Collection[tuple[R, R]]) -> None:
+        """Put the second of each of these pairs in the place of the first, where that is still as it is there."""
+        if not rows:
+            return
+        table = self._table(type(next(iter(rows))[0]))
+        placeholder = self._dialect.placeholder
+        changed = ", ".join(f"{column} = {placeholder}" for column in table.columns)
+        same = " AND ".join(f"{column} = {placeholder}" for column in table.columns)
+        parameters = sorted((table.parameters(before), table.parameters(after)) for before, after in rows)
+        with self._transaction() as cursor:
+            sql = f"UPDATE {table.row.TABLE} SET {changed} WHERE {same}"  # noqa: S608 - our own names
+            cursor.executemany(sql, [(*after, *before) for before, after in parameters])
+
     def position(self, name: str) -> int:
         """How far the stream of this name has been read."""
         sql = f"SELECT MAX(notification_id) FROM tracking WHERE application_name = {self._dialect.placeholder}"  # noqa: S608 - only a placeholder
@@ -366,6 +388,14 @@ class RelationalStore(ABC):
         with self._transaction() as cursor:
             for row in rows:
                 cursor.execute(f"DROP TABLE IF EXISTS {beside(row).TABLE}")
+
+    @abstractmethod
+    def begin_erasing(self) -> None:
+        """See to it that what is changed or removed from now on is overwritten."""
+
+    @abstractmethod
+    def end_erasing(self) -> None:
+        """Let no copy of what was changed or removed stay beside the tables."""
 
     @abstractmethod
     def close(self) -> None:

@@ -146,9 +146,13 @@ class SqliteStore(RelationalStore):
 
     def erase(self, account: str, rows: Collection[type[Row]], but: Collection[str]) -> tuple[int, int]:
         """Erase an account's events and rows; what they were is overwritten in the file."""
+        self.begin_erasing()
+        return super().erase(account, rows, but)
+
+    def begin_erasing(self) -> None:
+        """Have what is changed or removed overwritten in the file, instead of only marking its place as free."""
         with sqlite_failures(), self._datastore.transaction(commit=False) as cursor:
             cursor.execute("PRAGMA secure_delete = ON")
-        return super().erase(account, rows, but)
 
     def end_erasing(self) -> None:
         """Put what is in the log of the file into the file itself, and cut the log off: both had what was erased."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.profile import FIELDS, StatedProfile, chosen, differing, tidy
+from domain.profile import FIELDS, StatedProfile, chosen, differing, erased_profile, is_erased, tidy
 
 TEXTS = st.text(alphabet=" \tab", max_size=4)
 VALUES = st.dictionaries(st.sampled_from([*FIELDS, "shoe_size", "id"]), TEXTS)
@@ -68,3 +68,9 @@ def test_a_statement_says_nothing_of_the_fields_that_it_does_not_name() -> None:
     assert stated.onto(known) == {"first_name": "Jane", "last_name": "Roe"}
     assert stated.and_also({"email": "roe@fleet.test"}).onto(known)["email"] == "roe@fleet.test"
     assert [stated.text(name) for name in ("last_name", "email", "first_name")] == ["Roe", "", ""]
+
+
+def test_the_profile_of_an_erased_driver_is_recognised_and_cannot_be_stated() -> None:
+    assert is_erased(erased_profile())
+    assert not any(map(is_erased, ({}, {"first_name": "erased"}, None)))
+    assert tidy(erased_profile()) == {}
