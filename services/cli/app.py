@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from enum import StrEnum
 from importlib import import_module
@@ -305,46 +305,17 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of
 def _all_commands(
     context: typer.Context,
     *,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log progress to standard error.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log each decision and outcome, too, to standard error.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 - its callback has done the work
         bool, typer.Option("--version", help="Print the version and the commit.", callback=_print_version)
     ] = False,
 ) -> None:
     if context.invoked_subcommand in _LOGGED:
-        configure_logging(is_verbose=verbose)
+        from services.cli.logs import configure_logging, read_log_settings
 
-
-def configure_logging(*, is_verbose: bool) -> None:
-    """Write log lines to standard error, one event each, with keys and values: warnings only, or everything."""
-    import logging
-
-    import structlog
-
-    level = logging.INFO if is_verbose else logging.WARNING
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _all_visible,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # the others print local variables, and with them secrets and personal data
-                exception_formatter=structlog.dev.plain_traceback,
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    # it says many times a second that a broker is away, and at its finest quotes records, with personal data
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-
-
-def _all_visible(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    from services.cli.printing import visible
-
-    return {name: visible(value) if isinstance(value, str) else value for name, value in event.items()}
+        configure_logging(read_log_settings(is_verbose=verbose))
 
 
 def main() -> None:

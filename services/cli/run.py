@@ -10,6 +10,7 @@ import uvloop
 from services.api.sign_in import new_link
 from services.cli.client import OwnedFolderOption
 from services.cli.printing import err
+from services.runtime.logs import level_by_signals
 from services.runtime.serving import collect_rarely, stopping_on_signals, tcp_socket
 from services.wiring.embedded import run, serving
 from services.wiring.settings import EmbeddedSettings, read_settings
@@ -44,7 +45,7 @@ def up(
 
 async def _up(settings: EmbeddedSettings, *, is_idle: bool) -> None:
     stop = asyncio.Event()
-    with stopping_on_signals(stop), tcp_socket("127.0.0.1", settings.console_port) as console:
+    with stopping_on_signals(stop), level_by_signals(), tcp_socket("127.0.0.1", settings.console_port) as console:
         async with serving(settings, is_idle=is_idle, console=console) as installation:
             err.print(f"driverlink runs on {settings.data}; Ctrl-C ends it", markup=False)
             # What goes to a log file or a journal is read by others, too.

@@ -16,6 +16,7 @@ import uvloop
 from domain.identity import Target
 from services.cli.client import CommandRefused
 from services.cli.printing import err
+from services.runtime.logs import level_by_signals
 from services.runtime.process import Health, Runnable, Stuck, run_process
 from services.runtime.serving import PortUnusable, collect_rarely, listening, stopping_on_signals, tcp_socket
 from services.wiring.distributed import Distributed
@@ -67,7 +68,7 @@ async def _serve(
     name: str, open_process: Callable[[DistributedSettings], Awaitable[Runnable]], settings: DistributedSettings
 ) -> None:
     stop, health = asyncio.Event(), Health(name)
-    with _listened(settings) as bound, stopping_on_signals(stop):
+    with _listened(settings) as bound, stopping_on_signals(stop), level_by_signals():
         host, port = bound.getsockname()[:2]
 
         async def opening() -> Runnable:
@@ -92,7 +93,12 @@ async def _serve_api(settings: DistributedSettings) -> None:
     from services.api.signed_roots import sign_daily
 
     stop, shape = asyncio.Event(), Distributed(settings)
-    with _listened(settings) as bound, stopping_on_signals(stop), shape.instance_lock(is_exclusive=False) as lock:
+    with (
+        _listened(settings) as bound,
+        stopping_on_signals(stop),
+        level_by_signals(),
+        shape.instance_lock(is_exclusive=False) as lock,
+    ):
         installation = shape.installation()
         try:
             host, port = bound.getsockname()[:2]

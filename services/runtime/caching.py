@@ -31,6 +31,7 @@ from domain.store import (
     Where,
     key_of,
 )
+from services.runtime.logs import log_stored
 from services.runtime.partitions import OwnedStore
 
 R = TypeVar("R", bound=Row)
@@ -116,6 +117,7 @@ class CachingStore:
             if is_stored:
                 self._take(unit)
                 self._trim()
+                log_stored(unit.events)
             else:
                 self.forget()
         return is_stored
@@ -154,6 +156,7 @@ class CachingStore:
                     outcome.set_exception(failure)
                 if outcome.exception() is None and outcome.result():
                     self._trim()
+                    log_stored(unit.events)
                 else:
                     self.forget()
             return outcome.result()

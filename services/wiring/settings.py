@@ -269,7 +269,21 @@ class LimitSettings(EnvironmentSettings):
     )
 
 
-class ServiceSettings(TargetSettings, PortalSettings, WebhookSettings, LimitSettings):
+class LogSettings(EnvironmentSettings):
+    """How a process logs to standard error."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning",
+        description="What is logged: `warning`; from `info` on each decision and each outcome of a call, from `debug` "
+        "on every stored event; `error` only what should not happen. SIGUSR1 raises it in a running process, and "
+        "SIGUSR2 sets it back.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How a line looks: `text` for people, `json` for programs, one object each."
+    )
+
+
+class ServiceSettings(TargetSettings, PortalSettings, WebhookSettings, LimitSettings, LogSettings):
     """What every deployment has to know of the targets and the Portal."""
 
 

@@ -13,11 +13,12 @@ import httpx
 import pytest
 import structlog
 
-from services.cli.app import configure_logging
+from services.cli.logs import configure_logging
 from services.sandbox import driveri, motive, portal
 from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage, stage
 from services.sandbox.serving import listening
 from services.sandbox.story import Announcement
+from services.wiring.settings import LogSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +48,10 @@ def anyio_backend() -> str:
 def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """Everything that anybody has logged since the test began, at the finest; to be asked once."""
     before = structlog.get_config()
-    configure_logging(is_verbose=True)
+    heard = [*logging.getLogger().handlers]
+    configure_logging(LogSettings(log_level="debug"))
+    # The output that it writes to is closed before the test ends; pytest hears libraries as well.
+    logging.getLogger().handlers[:] = heard
     for name in ("", "httpx", "httpcore", "asyncio", "uvicorn"):
         caplog.set_level(logging.DEBUG, logger=name)
     yield lambda: caplog.text + "".join(capfd.readouterr())
