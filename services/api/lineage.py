@@ -118,7 +118,7 @@ def _key_words(target: Target) -> str:
 
 
 def _has_key(link: DriverLink, wanted: str) -> bool:
-    """Whether a target driver is linked whose key is this; keys that a target gives itself are no such ids."""
+    """Whether a target driver is linked whose key is this; a key that a target gives itself does not count."""
     if not link.is_live or not link.key or not SPECS[link.target].is_key_desired:
         return False
     return key_identifier(link.target, link.key) == key_identifier(link.target, Key(wanted))

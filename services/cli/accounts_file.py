@@ -144,7 +144,7 @@ def _lines_in(node: yaml.Node, within: str = "") -> Iterator[tuple[str, int]]:
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         if isinstance(key, yaml.ScalarNode):
             yield f"{within}{key.value}", key.start_mark.line + 1
-            # What is in an account is no deeper.
+            # Nothing in an account lies deeper.
             yield from () if within else _lines_in(value, f"{key.value}.")
 
 

@@ -182,9 +182,9 @@ class ProfileKeysContract:
         assert keys.opening(ids) == dict.fromkeys(ids)
         assert _secret(keys, OTHER) == other
         assert {row.account for row in stand.table().select(ProfileKeyRow)} == {"", "globex"}
-        anew = keys.sealing({JANE: False})[JANE]
-        assert anew
-        assert anew.id not in ids
+        again = keys.sealing({JANE: False})[JANE]
+        assert again
+        assert again.id not in ids
 
     def test_a_rotation_wraps_every_key_by_the_new_master_key(self, stand: KeysStand) -> None:
         subjects = {DataSubject(account="acme", driver=f"p-{number}"): False for number in range(10)}
