@@ -72,8 +72,8 @@ class Row:
 
     Columns hold text, numbers, booleans, or plain JSON (a dict or list). `KEY` names the columns that identify a row,
     `INDEXES` further groups of columns that are searched by. An index with a column of `SPARSE`, which is empty in most
-    rows, has only the rows in which it is filled; queries use it that ask for `FILLED` in this column, or for a value
-    of it, or order by it.
+    rows, or which only some queries may go by, has only the rows in which it is filled; queries use it that ask for
+    `FILLED` in this column, or for a value of it.
     `WORK` are the columns of a read model that hold work in hand: no log says what is in them.
     """
 

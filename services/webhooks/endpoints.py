@@ -6,7 +6,7 @@ Every command is stored with who gave it and why. What the service has to do abo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from domain.store import JournalRow, Row, Store, Unit
+from domain.store import FILLED, JournalRow, Row, Store, Unit, Where
 from domain.webhooks import MessageState
 from services.runtime.context import Clock
 from services.webhooks.messages import is_ended
@@ -17,6 +17,7 @@ from services.webhooks.read_models import (
     EndpointRequest,
     EndpointRow,
     MessageRow,
+    messages_to,
 )
 
 MOST_ENDPOINTS = 10
@@ -85,7 +86,7 @@ class Endpoints:
         rows = self._store.select(EndpointRow, {"account": account})
         health = {row.endpoint: row for row in self._store.select(EndpointHealthRow, {"account": account})}
         names = [row.endpoint for row in rows]
-        counts = self._store.count(MessageRow, {"endpoint": names}, by=["endpoint", "state"]) if names else {}
+        counts = self._store.count(MessageRow, messages_to(*names), by=["endpoint", "state"]) if names else {}
         messages = {
             name: {str(state): number for (endpoint, state), number in counts.items() if endpoint == name}
             for name in names
@@ -111,8 +112,9 @@ class Endpoints:
         """Remove an endpoint with its messages. Raises `UnknownEndpoint`."""
         self.show(to)
         unit = Unit()
-        for kind in (EndpointRow, EndpointHealthRow, EndpointRequest, MessageRow):
+        for kind in (EndpointRow, EndpointHealthRow, EndpointRequest):
             unit.remove(kind, to._asdict())
+        unit.remove(MessageRow, messages_to(to.endpoint))
         unit.keep([noted])
         self._store.commit(unit)
 
@@ -137,8 +139,11 @@ class Endpoints:
     def messages(self, to: EndpointId, state: str, after: str, limit: int) -> list[MessageRow]:
         """Messages to an endpoint behind this place, the newest first. Raises `UnknownEndpoint`."""
         self.show(to)
-        where = {"endpoint": to.endpoint} | ({"state": state} if state else {})
-        return self._store.select(MessageRow, where, order_by="place", after=after or None, limit=limit)
+        found: list[MessageRow] = []
+        for each in (state,) if state else MessageState:
+            where: Where = {"endpoint": to.endpoint, "state": str(each), "place": FILLED}
+            found += self._store.select(MessageRow, where, order_by="place", after=after or None, limit=limit)
+        return sorted(found, key=lambda row: row.place)[:limit]
 
     def _check_on(self, to: EndpointId) -> None:
         row = self.show(to)

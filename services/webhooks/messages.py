@@ -31,6 +31,7 @@ from services.webhooks.read_models import (
     EndpointRow,
     MessageRow,
     Said,
+    messages_to,
     place_of,
     project_named_links,
 )
@@ -250,8 +251,9 @@ class Messages:
             for endpoint in endpoints[each.fact.account]
             if each.occurrence.type in endpoint.types and each.fact.at.isoformat() >= endpoint.since
         ]
-        links = {(endpoint.endpoint, str(each.fact.originator_id)) for endpoint, each in wanted}
-        waiting = self._store.among(MessageRow, ("endpoint", "link"), links, {"state": MessageState.WAITING})
+        state = str(MessageState.WAITING)
+        links = {(endpoint.endpoint, str(each.fact.originator_id), state) for endpoint, each in wanted}
+        waiting = self._store.among(MessageRow, ("endpoint", "link", "state"), links)
         busy, now = {(row.endpoint, row.link) for row in waiting}, self._clock()
         for endpoint, each in wanted:
             place = endpoint.endpoint, str(each.fact.originator_id)
@@ -321,7 +323,7 @@ class Messages:
             endpoint, health = endpoints.get(to), healths.get(to)
             is_ours = self._assignment.has(to.account)
             if is_ours and endpoint is None:
-                unit.remove(MessageRow, {"endpoint": to.endpoint})
+                unit.remove(MessageRow, messages_to(to.endpoint))
             if not is_ours or endpoint is None or not endpoint.is_on or is_ended(endpoint, health):
                 del self._due[to]
                 continue

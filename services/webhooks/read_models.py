@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
-from domain.store import Row
+from domain.store import FILLED, Row, Where
 from domain.webhooks import MessageState, NamedLink, Occurrence, follow
 from services.runtime.context import DECISIONS
 from services.runtime.read_models import Events, ReadModel, Rows
@@ -103,8 +103,8 @@ class MessageRow(Row):
     """Work in hand: a message to an endpoint, with the tries that were made of it.
 
     `message` is its webhook-id, the same each time. It is sent when it is `due`; one that is not, and was not
-    `started`, waits behind an earlier one about the same link. `number` orders those about one `link`, `place` all by
-    time, the newest first; `hour` is when it came.
+    `started`, waits behind an earlier one about the same link. `number` orders those about one `link`, `place` those in
+    one state by time, the newest first; `hour` is when it came.
     """
 
     TABLE: ClassVar[str] = "webhook_messages"
@@ -113,11 +113,11 @@ class MessageRow(Row):
         ("endpoint", "due"),
         ("started",),
         ("endpoint", "link", "state", "number"),
-        ("endpoint", "place"),
+        ("endpoint", "state", "place"),
         ("hour",),
     )
-    # A place is never empty; but only what goes by places may use their index, or it reads all of an endpoint.
-    SPARSE: ClassVar[frozenset[str]] = frozenset({"due", "started", "place"})
+    # Link and place are never empty; but only what asks for them may use their indexes, or it reads all of an endpoint.
+    SPARSE: ClassVar[frozenset[str]] = frozenset({"due", "started", "link", "place"})
 
     account: str
     endpoint: str
@@ -139,6 +139,11 @@ class MessageRow(Row):
     def to(self) -> EndpointId:
         """Where it goes."""
         return EndpointId(self.account, self.endpoint)
+
+
+def messages_to(*endpoints: str) -> Where:
+    """What all messages to these endpoints match."""
+    return {"endpoint": endpoints, "link": FILLED}
 
 
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)

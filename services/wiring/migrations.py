@@ -159,10 +159,20 @@ def _deliveries(found: _Migration) -> list[tuple[Any, ...]]:
     return [(*place, *due.get(place, ("", 0)), *started.get(place, (0, "{}"))) for place in {**due, **started}]
 
 
+_FORMER_INDEXES = ("webhook_messages_endpoint_place", "webhook_messages_endpoint_link_state_number")
+
+
+def _drop_former_indexes(found: _Migration) -> None:
+    """Indexes of messages that tempt the database to read all of an endpoint; the next start makes what is needed."""
+    for name in _FORMER_INDEXES:
+        found.tables.execute(f"DROP INDEX IF EXISTS {name}")
+
+
 _SCRIPTS: Sequence[tuple[int, str, _Script]] = (
     (1, "positions are those of logs", _migrate_positions),
     (2, "a link's delivery, and a breaker, is one row", _migrate_deliveries),
     (3, "each history is a chain of hashes", _chain_histories),
+    (4, "messages are found by state and place", _drop_former_indexes),
 )
 """Every script, by its number, with what it does."""
 

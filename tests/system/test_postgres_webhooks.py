@@ -1,14 +1,48 @@
 """Messages over PostgreSQL: the same as over SQLite, for the accounts whose partition a process owns."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from adapters.store.postgres import PostgresStore, migrate
+from adapters.store.postgres_connection import connect
 from domain.store import StoreConflict
 from domain.webhooks import RETRY_SCHEDULE
 from services.runtime.context import WEBHOOKS
+from services.sandbox.demo import RunningSandboxes
+from services.wiring.distributed import migrate_database
+from tests.support.distributed import Deployment
 from tests.unit.services.webhooks.webhooks_stand import FAILED, OK, ROWS, WebhooksStand, confirmed, noted
+
+
+def indexes(database: str) -> dict[str, str]:
+    """The indexes of messages, each with its condition."""
+    asked = (
+        "SELECT relname, coalesce(pg_get_expr(indpred, indrelid), '') FROM pg_index "
+        "JOIN pg_class ON pg_class.oid = indexrelid WHERE indrelid = 'webhooks.webhook_messages'::regclass"
+    )
+    with closing(connect(database, "")) as connection:
+        return dict(connection.execute(asked).fetchall())
+
+
+def test_former_indexes_of_messages_give_way_to_those_that_only_some_queries_use(database: str, tmp_path: Path) -> None:
+    nowhere = RunningSandboxes(driveri="http://127.0.0.1:1", motive="http://127.0.0.1:1")
+    settings = Deployment(kafka="127.0.0.1:1", database=database, targets=nowhere, folder=tmp_path).settings
+    migrate_database(settings)
+    wanted = indexes(database)
+    with closing(connect(database, "")) as connection:
+        connection.execute("SET search_path TO webhooks")
+        connection.execute("DELETE FROM migrations WHERE number = 4")
+        connection.execute(
+            "DROP INDEX webhook_messages_endpoint_state_place, webhook_messages_endpoint_link_state_number"
+        )
+        connection.execute("CREATE INDEX webhook_messages_endpoint_place ON webhook_messages (endpoint, place)")
+        former = "CREATE INDEX webhook_messages_endpoint_link_state_number ON webhook_messages"
+        connection.execute(f"{former} (endpoint, link, state, number)")
+    migrate_database(settings)
+    assert indexes(database) == wanted
+    assert "link <>" in wanted["webhook_messages_endpoint_link_state_number"]
 
 
 def test_messages_are_sent_retried_parked_and_sent_again(database: str, tmp_path: Path) -> None:
