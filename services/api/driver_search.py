@@ -11,7 +11,7 @@ from fastapi import Query
 from domain.cleaning import LONGEST, clean, folded
 from domain.identity import AccountId, Target
 from domain.profile import Profile
-from domain.store import Store, Where, pages
+from domain.store import FILLED, Store, Where, pages
 from services.api.explanation_text import field_name, name_of
 from services.api.naming import NamedTarget
 from services.api.routing import Installed, KnownAccount, new_router
@@ -136,7 +136,8 @@ def search(decider: Store, intake: Store, account: AccountId, text: str, *, afte
     wanted = folded(text)[:LONGEST_TERM]
     behind = _from_cursor(after) if after else (wanted, "", "")
     order = ("term", "driver", "field")
-    rows = intake.select(SearchTerm, {"account": account}, order_by=order, after=behind, limit=limit)
+    of_account: Where = {"account": account, "term": FILLED}
+    rows = intake.select(SearchTerm, of_account, order_by=order, after=behind, limit=limit)
     like = [row for row in rows if row.term.startswith(wanted)]
     drivers = sorted({row.driver for row in like})
     profiles = _profiles(decider, intake, account, drivers)

@@ -66,7 +66,7 @@ def lineage(intake: Store, decider: Store, account: AccountId, text: str, at: da
     """Every driver who had this Driveri DriverID or RefID, or does, found by an index. Raises `StoreFailed`."""
     wanted = folded(text)
     where = {"account": account, "term": wanted[:LONGEST_TERM], "field": [*_IDS]}
-    found = intake.select(SearchTerm, where, order_by=("driver", "field"), limit=_MOST)
+    found = intake.select(SearchTerm, where, order_by=("driver", "field"), limit=_MOST) if wanted else []
     drivers = [*dict.fromkeys(PortalDriverId(row.driver) for row in found)]
     bearers = [_bearer(intake, decider, account, driver, wanted) for driver in drivers]
     shown = [each for each in bearers if any(_holds(period, at) for period in each.periods)]

@@ -40,8 +40,11 @@ class SearchTerm(Row):
     """
 
     TABLE: ClassVar[str] = "search_terms"
-    KEY: ClassVar[tuple[str, ...]] = ("account", "driver", "field", "place")
+    # A key that began with the account would let a search read all of an account: the database may not know better.
+    KEY: ClassVar[tuple[str, ...]] = ("driver", "account", "field", "place")
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = (("account", "term", "driver", "field"),)
+    # A term is never empty: only what goes by terms may use their index.
+    SPARSE: ClassVar[frozenset[str]] = frozenset({"term"})
 
     account: str
     driver: str
