@@ -32,6 +32,11 @@ class Statement:
     schema: str
     sql: str
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing."""
+        return self.sql.startswith("SELECT")
+
     def __str__(self) -> str:
         return f"{self.asker} asks in {self.schema}: {self.sql}"
 
@@ -141,10 +146,27 @@ def _explained(connection: Connection[TupleRow], statement: Statement, parameter
     """How the database carries the prepared call out. Raises `UniqueViolation`."""
     given = SQL("({})").format(SQL(", ").join(map(Literal, parameters))) if parameters else SQL("")
     explain = SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF, FORMAT JSON) EXECUTE asked{}").format(given)
-    with nullcontext() if statement.sql.startswith("SELECT") else connection.transaction(force_rollback=True):
+    with nullcontext() if statement.is_read else connection.transaction(force_rollback=True):
         ((found,),) = connection.execute(explain).fetchall()
     root: Mapping[str, Any] = (found if isinstance(found, list) else json.loads(found))[0]["Plan"]
     return root
+
+
+def keep_statistics(connection: Connection[TupleRow], schema: str) -> None:
+    """Let the database gather statistics of a schema's tables only when it is told to."""
+    for table in _tables(connection, schema):
+        connection.execute(SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(table))
+
+
+def forget_rolled_back(connection: Connection[TupleRow], schema: str) -> None:
+    """Remove what was rolled back from a schema's tables and their indexes."""
+    for table in _tables(connection, schema):
+        connection.execute(SQL("VACUUM (INDEX_CLEANUP ON, PARALLEL 0) {}").format(table))
+
+
+def _tables(connection: Connection[TupleRow], schema: str) -> Sequence[Identifier]:
+    tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]).fetchall()
+    return [Identifier(schema, table) for (table,) in tables]
 
 
 def multiply(connection: Connection[TupleRow], schema: str, table: str, rows: int) -> int:
@@ -153,7 +175,6 @@ def multiply(connection: Connection[TupleRow], schema: str, table: str, rows: in
     What distinguishes the rows is different in every copy, all else is as it was.
     """
     connection.execute(SQL("SET search_path TO {}").format(Identifier(schema)))
-    connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())
     ((found,),) = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchall()  # noqa: S608 - our own names
     if found:
         columns = connection.execute(_COLUMNS, [f"{schema}.{table}"]).fetchall()
