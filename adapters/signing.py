@@ -45,8 +45,13 @@ class RootSigner:
 
     def has_signed(self, text: str, signature: str) -> bool:
         """Whether a text was signed by this key."""
-        try:
-            Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key)).verify(bytes.fromhex(signature), text.encode())
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        return is_signed(text, signature, self.key)
+
+
+def is_signed(text: str, signature: str, key: str) -> bool:
+    """Whether a text was signed by this public key; both it and the signature are hexadecimal."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(bytes.fromhex(signature), text.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True

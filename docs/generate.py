@@ -22,7 +22,7 @@ from docs.contract import asyncapi, schemas
 from docs.contract_of_views import with_views
 from domain.account import AccountEvent, ErasureBegan, Role
 from domain.driver_link import Rationale
-from domain.hash_chain import RootsSigned
+from domain.hash_chain import HistoryArchived, RootsSigned
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, LinkState
@@ -35,6 +35,7 @@ from services.api.routing import GuardedRoute
 from services.cli.app import LazyGroup, app
 from services.wiring.settings import (
     ApiSettings,
+    ArchiveSettings,
     DistributedSettings,
     EmbeddedSettings,
     EnvironmentSettings,
@@ -55,6 +56,7 @@ _LOGS: Final[Mapping[type[Event], str]] = {
     PortalDriverEvent: "`portal.driver-changes.v1`, written by intake",
     DeciderEvent: "`driver-links.decisions.v1`, written by the decider",
     RootsSigned: "`accounts.v1`, once a day",
+    HistoryArchived: "`accounts.v1`, for each archive file that is written",
     ErasureBegan: "the log of every service, when a removed account is erased",
     ReportEvent: "`targets.outcomes.v1.<target>`, written by each target's projector",
 }
@@ -69,6 +71,7 @@ _SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "Webhooks, in both shapes": WebhookSettings,
     "Limits of the API, in both shapes": LimitSettings,
     "Log lines, in both shapes": LogSettings,
+    "Archives, in both shapes": ArchiveSettings,
     "Commands, in both shapes": ApiSettings,
     "Embedded": FolderSettings,
     "`driverlink up`": EmbeddedSettings,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Protocol
-from uuid import UUID
 
 from domain.store import Event, Store
 
@@ -67,6 +66,64 @@ class RootsSigned(Event, topic="Log.RootsSigned"):
     signature: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class HistoryArchived(Event, topic="Log.HistoryArchived"):
+    """A part of a log was copied to an archive file; `account` is empty, for it is of every account.
+
+    It is the part that one signed `root` covers: behind the position `after` and up to `through`. The file has `events`
+    whole, and of those that were `erased` only their positions and hashes. `sha256` is of its bytes, and `root` and
+    `sha256` are hexadecimal. A later one about the same part is about the file that took its place.
+    """
+
+    log: str
+    after: int
+    through: int
+    root: str
+    events: int
+    erased: int
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainedEvent:
+    """All that is stored of an event, with the hash of the event before it in its history; `history` as in `chained`.
+
+    Text that is not UTF-8, and a version that is not a number, are only approximately what is stored: then the hash
+    does not match either.
+    """
+
+    position: int
+    history: str
+    version: int
+    topic: str
+    state: bytes
+    previous: bytes
+    hash: bytes
+
+    @property
+    def id(self) -> str:
+        """Its id, as in a record; what cannot be one as it is."""
+        is_id = len(self.history) == _ID_DIGITS and self.history.isalnum() and self.history.isascii()
+        digits = self.history
+        name = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])) if is_id else digits
+        return f"{name}/{self.version}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is as it was stored."""
+        place = (self.history.encode(errors="replace"), self.version, self.topic.encode(errors="replace"))
+        return self.hash == chained(self.previous, *place, self.state)
+
+    @property
+    def leaf(self) -> Leaf:
+        """What a root says of it."""
+        return Leaf(position=self.position, hash=self.hash)
+
+
+_ID_DIGITS: Final = 32
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenChain:
     """The first event of a log that is not as it was stored.
@@ -113,8 +170,11 @@ class ChainedStore(Store, Protocol):
         """
         ...
 
-    def hash_before(self, history: UUID, version: int) -> bytes:
-        """The hash of the event before this one in its history; empty where there is none. Raises `StoreFailed`."""
+    def chained_events(self, after: int, through: int, limit: int) -> Sequence[ChainedEvent]:
+        """The events of the log behind `after` and up to `through` as they are stored, at most `limit`, in order.
+
+        Raises `StoreFailed`.
+        """
         ...
 
     def check_chains(self, after: str, limit: int) -> CheckedPart:

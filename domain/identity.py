@@ -52,6 +52,11 @@ def signed_roots_stream() -> UUID:
     return _stream_id("signed-roots")
 
 
+def archived_history_stream() -> UUID:
+    """The id of the history of which parts of the logs were archived."""
+    return _stream_id("archived-history")
+
+
 def portal_driver_stream(account: AccountId, driver: PortalDriverId) -> UUID:
     """The id of a portal driver's history."""
     return _stream_id("portal-driver", account, driver)

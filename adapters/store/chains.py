@@ -11,7 +11,7 @@ from eventsourcing.persistence import StoredEvent
 
 from adapters.store.tables import Dialect
 from domain.account import AccountErased
-from domain.hash_chain import NOTHING, BrokenChain, CheckedPart, Leaf, chained, place_behind
+from domain.hash_chain import NOTHING, BrokenChain, ChainedEvent, CheckedPart, Leaf, chained, place_behind
 
 T = TypeVar("T")
 
@@ -135,10 +135,11 @@ class Chains:
             found += [Leaf(position=at, hash=_to_bytes(value)) for at, value in rows]
         return sorted(found, key=attrgetter("position"))[:limit]
 
-    def hash_before(self, history: UUID, version: int) -> bytes:
-        """The hash in front of an event; see `ChainedStore`."""
-        found = self._found([_Place(history, version - 1)])
-        return next(iter(found.values())).hash if found else NOTHING
+    def events(self, after: int, through: int, limit: int) -> list[ChainedEvent]:
+        """What is stored of the next events; see `ChainedStore`."""
+        page = self._raw_events(after, through, limit)
+        hashes = self._hashes(page)
+        return [_to_chained(each, hashes) for each in page]
 
     def _before(self, stored: Sequence[StoredEvent]) -> dict[UUID, _Head]:
         """What stands in front of the first of these events of each history, where something does."""
@@ -157,20 +158,27 @@ class Chains:
         return heads | {history: head for history, head in stored_heads if head[0] == first[history]}
 
     def _check_events(self, after: int, limit: int) -> CheckedPart:
-        position, placeholder = self._dialect.position, self._dialect.placeholder
-        rest = f"WHERE {position} > {placeholder} ORDER BY {position} LIMIT {placeholder}"
-        sql = f"SELECT {position}, {self._dialect.raw} FROM stored_events {rest}"  # noqa: S608 - our own names
-        page = [_RawEvent(*values) for values in self._fetch(sql, [after, limit])]
-        places = [place for each in page if (place := each.place)]
-        heads = self._stored_heads({place.history for place in places})
-        hashes = {place: _StoredHash(each.position, each.hash) for each in page if (place := each.place)}
-        before = {_Place(place.history, place.version - 1) for place in places if place.version > 1}
-        hashes |= self._found(before - hashes.keys())
+        page = self._raw_events(after, _LARGEST, limit)
+        heads = self._stored_heads({place.history for each in page if (place := each.place)})
+        hashes = self._hashes(page)
         for number, each in enumerate(page):
             if broken := self._broken(each, hashes, heads):
                 return CheckedPart(events=number, next=None, broken=broken)
         is_end = len(page) < limit
         return CheckedPart(events=len(page), next=f"{_HEADS}:" if is_end else f"{_EVENTS}:{page[-1].position}")
+
+    def _raw_events(self, after: int, through: int, limit: int) -> list[_RawEvent]:
+        position, placeholder = self._dialect.position, self._dialect.placeholder
+        part = f"{position} > {placeholder} AND {position} <= {placeholder}"
+        rest = f"WHERE {part} ORDER BY {position} LIMIT {placeholder}"
+        sql = f"SELECT {position}, {self._dialect.raw} FROM stored_events {rest}"  # noqa: S608 - our own names
+        return [_RawEvent(*values) for values in self._fetch(sql, [after, through, limit])]
+
+    def _hashes(self, page: Sequence[_RawEvent]) -> dict[_Place, _StoredHash]:
+        """The hashes of these events, and of those that they follow."""
+        hashes = {place: _StoredHash(each.position, each.hash) for each in page if (place := each.place)}
+        before = {_Place(place.history, place.version - 1) for place in hashes if place.version > 1}
+        return hashes | self._found(before - hashes.keys())
 
     def _broken(
         self, event: _RawEvent, hashes: Mapping[_Place, _StoredHash], heads: Mapping[UUID, _Head]
@@ -270,6 +278,20 @@ def _parts(values: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(values)
     while some := list(islice(remaining, _TOGETHER)):
         yield some
+
+
+def _to_chained(event: _RawEvent, hashes: Mapping[_Place, _StoredHash]) -> ChainedEvent:
+    place = event.place
+    before = hashes.get(_Place(place.history, place.version - 1)) if place else None
+    return ChainedEvent(
+        position=event.position,
+        history=event.history.decode(errors="replace"),
+        version=event.version if type(event.version) is int else 0,
+        topic=event.topic.decode(errors="replace"),
+        state=event.state,
+        previous=before.hash if before else NOTHING,
+        hash=event.hash,
+    )
 
 
 def _altered(event: _RawEvent) -> BrokenChain:

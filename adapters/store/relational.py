@@ -17,7 +17,7 @@ from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
 from adapters.events import again, new_mapper, to_event, to_record
 from adapters.store.chains import Chains, forget_heads, keep_hashes
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, recreate, shape, table_of
-from domain.hash_chain import CheckedPart, Leaf
+from domain.hash_chain import ChainedEvent, CheckedPart, Leaf
 from domain.store import (
     LONGEST_EVENT,
     Commit,
@@ -147,9 +147,9 @@ class RelationalStore(ABC):
         """What the log has, or had before it was erased; see `ChainedStore`."""
         return self._chains.leaves(after, through, limit)
 
-    def hash_before(self, history: UUID, version: int) -> bytes:
-        """The hash in front of an event; see `ChainedStore`."""
-        return self._chains.hash_before(history, version)
+    def chained_events(self, after: int, through: int, limit: int) -> Sequence[ChainedEvent]:
+        """The next events of the log as they are stored; see `ChainedStore`."""
+        return self._chains.events(after, through, limit)
 
     def insert_new(self, rows: Sequence[Row]) -> None:
         """Insert these rows of one type, but for those whose key is there already: the first who inserts it wins."""

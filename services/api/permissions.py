@@ -176,6 +176,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "list_events": _READ,
     "verify_logs": _WATCH,
     "prove_event": _REPAIR,
+    "list_archives": _WATCH,
     "show_journal": _READ,
     "explain_driver": _READ,
     "compare_drivers": _READ,

@@ -4,16 +4,24 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any, Final, Literal
-from uuid import UUID
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 
-from domain.hash_chain import BrokenChain, ChainedStore, CheckedPart, Leaf, RootsSigned, place_behind, root_of
+from domain.hash_chain import (
+    BrokenChain,
+    ChainedEvent,
+    ChainedStore,
+    CheckedPart,
+    Leaf,
+    RootsSigned,
+    place_behind,
+    root_of,
+)
 from domain.identity import signed_roots_stream
-from domain.store import Record, StoreConflict, StoreFailed, Unit
-from services.api.installation import Installation
+from domain.store import StoreConflict, StoreFailed, Unit
+from services.api.installation import Installation, Signer
 from services.api.naming import number_named
 from services.api.routing import Installed, new_router
 from services.api.schema import LARGEST_INTEGER, Malformed, ResponseBody
@@ -34,15 +42,15 @@ ROOTS: Final = "roots"
 
 _log = structlog.get_logger()
 
-_Chained = Mapping[str, ChainedStore]
-"""The stores as they are read, by the names of their logs."""
+ChainedLogs = Mapping[str, ChainedStore]
+"""The stores by the names of their logs; that of the accounts comes first."""
 
 
-def _stores(installation: Installation) -> _Chained:
+def _stores(installation: Installation) -> ChainedLogs:
     return {each.log_title: installation.readers.stores[each.name] for each in installation.registry}
 
 
-def _signed(stores: _Chained) -> Sequence[RootsSigned]:
+def signed_roots(stores: ChainedLogs) -> Sequence[RootsSigned]:
     """The roots that were signed, in order."""
     stream = signed_roots_stream()
     found = next(iter(stores.values())).histories([stream])[stream]
@@ -76,13 +84,28 @@ async def sign_if_due(installation: Installation) -> bool:
 
 def _due(installation: Installation) -> RootsSigned | None:
     signer, now, stores = installation.signer, installation.clock(), _stores(installation)
-    signed = _signed(stores)
+    signed = signed_roots(stores)
     first = next(iter(stores.values())).log.read(0, 1)
     began = signed[-1].at if signed else first[0].event.at if first and first[0].event else now
     if signer is None or now - began < DAILY:
         return None
-    reached = _reached(signed)
-    roots = [root for log, store in stores.items() if (root := _root(log, store, reached.get(log, 0)))]
+    return to_signed(stores, signed, signer, now)
+
+
+def to_signed(
+    stores: ChainedLogs,
+    signed: Sequence[RootsSigned],
+    signer: Signer,
+    now: datetime,
+    through: Mapping[str, int] | None = None,
+) -> RootsSigned:
+    """The next roots, behind those that were signed; of each log up to a position `through`, or of all that it has.
+
+    Raises `StoreFailed`.
+    """
+    reached = roots_reach(signed)
+    ends = {log: LARGEST_INTEGER if through is None else through.get(log, 0) for log in stores}
+    roots = [root for log, store in stores.items() if (root := _root(log, store, reached.get(log, 0), ends[log]))]
     previous = signed[-1].signature if signed else ""
     statement = json.dumps({"previous": previous, "at": now.isoformat(), "roots": roots}, sort_keys=True)
     return RootsSigned(
@@ -96,13 +119,13 @@ def _due(installation: Installation) -> RootsSigned | None:
     )
 
 
-def _reached(signed: Sequence[RootsSigned]) -> dict[str, int]:
+def roots_reach(signed: Sequence[RootsSigned]) -> dict[str, int]:
     """Up to where the events of each log are under a root."""
     return {root["log"]: root["through"] for each in signed for root in json.loads(each.statement)["roots"]}
 
 
-def _root(log: str, store: ChainedStore, after: int) -> dict[str, Any] | None:
-    leaves = store.leaves(after, LARGEST_INTEGER, MOST_LEAVES)
+def _root(log: str, store: ChainedStore, after: int, through: int) -> dict[str, Any] | None:
+    leaves = store.leaves(after, through, MOST_LEAVES)
     if not leaves:
         return None
     root, _ = root_of(leaves)
@@ -140,8 +163,8 @@ def _forged(installation: Installation, signed: Sequence[RootsSigned]) -> str:
     return "" if json.loads(event.statement)["previous"] == previous else "does not follow the roots before it"
 
 
-def _unlike(stores: _Chained, signed: Sequence[RootsSigned]) -> str:
-    reached = _reached(signed[:-1])
+def _unlike(stores: ChainedLogs, signed: Sequence[RootsSigned]) -> str:
+    reached = roots_reach(signed[:-1])
     for each in json.loads(signed[-1].statement)["roots"]:
         leaves = stores[each["log"]].leaves(each["after"], each["through"], MOST_LEAVES)
         is_whole = each["after"] == reached.get(each["log"], 0) and len(leaves) == each["events"]
@@ -192,35 +215,50 @@ async def prove_event(installation: Installed, log: str, position: str) -> Inclu
     return await installation.readers.call(_proof, stores, log, at)
 
 
-def _proof(stores: _Chained, log: str, position: int) -> InclusionProof:
+def _proof(stores: ChainedLogs, log: str, position: int) -> InclusionProof:
     store = stores[log]
-    record = next(iter(store.log.read(position - 1, 1)), None)
-    if record is None or record.position != position:
+    event = next(iter(store.chained_events(position - 1, position, 1)), None)
+    if event is None:
         raise Malformed(f"{log} has no event at position {position}")
-    for signed in _signed(stores):
+    for signed in signed_roots(stores):
         for root in json.loads(signed.statement)["roots"]:
             if root["log"] == log and root["after"] < position <= root["through"]:
-                leaves = store.leaves(root["after"], root["through"], MOST_LEAVES)
-                history, _, version = record.id.partition("/")
-                previous = store.hash_before(UUID(history), int(version))
-                return _under(signed, log, record, leaves, previous)
+                return proof_of(signed, log, event, store.leaves(root["after"], root["through"], MOST_LEAVES))
     raise Malformed(f"position {position} of {log} is under no root yet: they are signed once a day")
 
 
-def _under(signed: RootsSigned, log: str, record: Record, leaves: Sequence[Leaf], previous: bytes) -> InclusionProof:
-    index = [leaf.position for leaf in leaves].index(record.position)
-    _, path = root_of(leaves, index)
-    history, _, version = record.id.partition("/")
+class SignedStatement(Protocol):
+    """The roots of a day, as `RootsSigned` has them."""
+
+    @property
+    def statement(self) -> str:
+        """JSON with the roots."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The public key."""
+        ...
+
+    @property
+    def signature(self) -> str:
+        """The signature over the statement by this key."""
+        ...
+
+
+def proof_of(signed: SignedStatement, log: str, event: ChainedEvent, leaves: Sequence[Leaf]) -> InclusionProof:
+    """The proof of an event by the root over these leaves, one of which is its own."""
+    _, path = root_of(leaves, [leaf.position for leaf in leaves].index(event.position))
     return InclusionProof(
         log=log,
-        position=record.position,
+        position=event.position,
         event=ProvenEvent(
-            history=history.replace("-", ""),
-            version=int(version),
-            topic=record.topic,
-            state=b64encode(record.body).decode(),
+            history=event.history,
+            version=event.version,
+            topic=event.topic,
+            state=b64encode(event.state).decode(),
         ),
-        previous=previous.hex(),
+        previous=event.previous.hex(),
         path=tuple(ProofStep(side="left" if side == "left" else "right", hash=hash.hex()) for side, hash in path),  # noqa: A001 - the field's word
         statement=signed.statement,
         key=signed.key,

@@ -53,9 +53,10 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "serve": ("serve", "Run one service over Kafka and PostgreSQL until SIGTERM or Ctrl-C."),
         "database": ("maintenance", "Create the schemas and tables of a distributed deployment."),
         "topics": ("maintenance", "Create the topics of a distributed deployment."),
-        "erase": ("maintenance", "Erase the data of removed accounts from every store."),
+        "erase": ("maintenance", "Erase the data of removed accounts from every store, and from archives."),
         "rebuild": ("maintenance", "Rebuild every read model from the log, or check them."),
         "verify": ("verification", "Check that every stored event is as it was stored, and none is missing."),
+        "archives": ("archives", "Copy old history to files that prove what they have, and list them."),
         "handover": ("maintenance", "Let a successor that starts from the logs take the place of a service."),
         "prove": ("verification", "Print a proof that an event was in a log when its roots were signed."),
         "dead-letters": ("dead_letters", "List, show, resubmit or discard records that a service could not handle."),
@@ -70,7 +71,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 So the overview is printed without loading any of these modules.
 """
 
-_LOGGED = ("up", "serve", "database", "topics", "erase", "rebuild", "handover", "demo", "sandbox")
+_LOGGED = ("up", "serve", "database", "topics", "erase", "rebuild", "archives", "handover", "demo", "sandbox")
 """The commands that run services or open stores; the others ask the API, and have nothing to log."""
 
 _PYDANTIC_PREFIX = "Value error, "

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from domain.store import Stream
 from services.api import PREFIX
 from services.cli.client import JsonOption, OwnedFolderOption
 from services.cli.printing import out, print_json, progress_bar
@@ -23,6 +24,7 @@ from services.wiring.rebuild import Difference, Step, Stores, differences, hand_
 from services.wiring.rebuild import rebuild as rebuilding
 from services.wiring.registry import SERVICES
 from services.wiring.settings import (
+    ArchiveSettings,
     DistributedSettings,
     EmbeddedSettings,
     KafkaSettings,
@@ -33,6 +35,10 @@ from services.wiring.settings import (
 def rebuild(
     *,
     check: Annotated[bool, typer.Option("--check", help="Only compare, and print the first difference.")] = False,
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="Read what was archived from this folder, not from the stores.", show_default=False),
+    ] = None,
     data: OwnedFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,8 +51,10 @@ def rebuild(
     Examples:
         driverlink rebuild --check
         driverlink rebuild
+        driverlink rebuild --check --archive /mnt/archives
     """
-    with _alone(data) as (stores, partition_of), progress_bar(is_quiet=as_json) as progress:
+    with alone(data) as (stores, partition_of), progress_bar(is_quiet=as_json) as progress:
+        logs = _archived(stores, archive) if archive else None
         bars = {name: progress.add_task(name, total=None, note="") for name in stores}
 
         def on_step(step: Step) -> None:
@@ -54,9 +62,9 @@ def rebuild(
 
         found: dict[str, Difference | None] = {}
         if check:
-            found = differences(stores, partition_of=partition_of, on_step=on_step)
+            found = differences(stores, partition_of=partition_of, on_step=on_step, logs=logs)
         else:
-            rebuilding(stores, partition_of=partition_of, on_step=on_step)
+            rebuilding(stores, partition_of=partition_of, on_step=on_step, logs=logs)
     differing = [difference for difference in found.values() if difference]
     if as_json:
         print_json({"checked" if check else "rebuilt": list(stores), "differences": [str(each) for each in differing]})
@@ -65,6 +73,12 @@ def rebuild(
     if not as_json and not differing:
         out.print("every read model matches the log" if check else "rebuilt every read model")
     raise typer.Exit(1 if differing else 0)
+
+
+def _archived(stores: Stores, archive: Path) -> Mapping[str, Stream]:
+    from services.wiring.archiving import archived_logs  # noqa: PLC0415 - only those that have archives load it
+
+    return archived_logs(stores, archive)
 
 
 def handover(
@@ -84,7 +98,7 @@ def handover(
     """
     if service not in SERVICES:
         raise typer.BadParameter(f"there is no service {service}: choose from {', '.join(SERVICES)}")
-    with _alone(data) as (stores, partition_of), progress_bar(is_quiet=as_json) as progress:
+    with alone(data) as (stores, partition_of), progress_bar(is_quiet=as_json) as progress:
         bars = {name: progress.add_task(name, total=None, note="") for name in stores}
 
         def on_step(step: Step) -> None:
@@ -100,7 +114,7 @@ def handover(
 
 
 def erase(*, data: OwnedFolderOption = None, as_json: JsonOption = False) -> None:
-    """Erase the data of removed accounts from every store.
+    """Erase the data of removed accounts from every store, and from archives.
 
     `driverlink up` does it at its start; this is for the distributed deployment, and for a folder on which nothing
     runs. Stop every other process of the installation first. Without --data it works on the database of
@@ -109,22 +123,30 @@ def erase(*, data: OwnedFolderOption = None, as_json: JsonOption = False) -> Non
     Examples:
         driverlink erase
     """
-    with _alone(data) as (stores, partition_of), _beside(data) as beside:
-        erased = erase_removed(stores, partition_of, utc_now(), beside=beside)
+    from services.wiring.archiving import forget_in_archives  # noqa: PLC0415 - as above
+
+    now, folder = utc_now(), read_settings(ArchiveSettings).archive_folder
+    with alone(data) as (stores, partition_of), _beside(data) as beside:
+
+        def forget(account: str) -> None:
+            forget_in_archives(stores, folder, account, now)
+
+        erased = erase_removed(stores, partition_of, now, beside=(*beside, forget))
     if as_json:
         print_json({"erased": list(erased)})
     else:
         out.print(f"erased {', '.join(erased)}" if erased else "no removed account has data any more", markup=False)
 
 
-def _is_database(data: Path | None) -> bool:
+def is_database(data: Path | None) -> bool:
+    """Whether a command works on the database that the environment names, and not on a data folder."""
     return data is None and bool(os.environ.get(f"{PREFIX}DATABASE_URL"))
 
 
 @contextmanager
 def _beside(data: Path | None) -> Iterator[Collection[Forget]]:
     """What an installation has of accounts beside the stores of services."""
-    if _is_database(data):
+    if is_database(data):
         with Distributed(read_settings(DistributedSettings)).beside_stores() as beside:
             yield beside
         return
@@ -133,9 +155,9 @@ def _beside(data: Path | None) -> Iterator[Collection[Forget]]:
 
 
 @contextmanager
-def _alone(data: Path | None) -> Iterator[tuple[Stores, PartitionOf | None]]:
+def alone(data: Path | None) -> Iterator[tuple[Stores, PartitionOf | None]]:
     """The stores of an installation that no other process uses, and how accounts are partitioned there."""
-    if _is_database(data):
+    if is_database(data):
         shape = Distributed(read_settings(DistributedSettings))
         shape.upgrade()
         with shape.instance_lock(is_exclusive=True), shape.stores() as stores:

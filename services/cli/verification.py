@@ -1,23 +1,32 @@
 """`driverlink verify`: whether what is stored is what was stored."""
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from services.cli.client import DataOption, Json, JsonOption, ask
 from services.cli.printing import out, print_json, progress_bar
 
+if TYPE_CHECKING:
+    from services.wiring.archiving import CheckedArchive
 
-def verify(data: DataOption = None, *, as_json: JsonOption = False) -> None:
+
+ArchiveOption = Annotated[Path | None, typer.Option("--archive", help="The folder of archives.", show_default=False)]
+
+
+def verify(archive: ArchiveOption = None, data: DataOption = None, *, as_json: JsonOption = False) -> None:
     """Check that every stored event is as it was stored, and none is missing.
 
     Each history is a chain of hashes over the stored bytes. Of each log the first event that was altered, or is missing
-    or in another place, is printed. Then the roots that were signed are worked out again. The services may run
-    meanwhile. Exit status 1: something differs.
+    or in another place, is printed. Then the roots that were signed are worked out again, and with --archive every
+    archive file is checked against its root. The services may run meanwhile. Exit status 1: something differs.
 
     Examples:
         driverlink verify
-        driverlink verify --json
+        driverlink verify --archive /mnt/archives
     """
     with progress_bar(is_quiet=as_json) as progress:
         bar = progress.add_task("events", total=None, note="")
@@ -30,9 +39,11 @@ def verify(data: DataOption = None, *, as_json: JsonOption = False) -> None:
             log["broken"] = part["broken"]
             progress.update(bar, advance=part["events"])
             after = part["next"]
+        files = [*_archives(data, archive)] if archive else []
     broken = [each for each in logs.values() if each["broken"]]
+    altered = [each for each in files if each.problem]
     if as_json:
-        print_json({"logs": [*logs.values()]})
+        print_json({"logs": [*logs.values()], **({"archives": [asdict(each) for each in files]} if archive else {})})
     for each in () if as_json else broken:
         out.print(_line(each), markup=False)
     if not as_json and not broken:
@@ -40,7 +51,19 @@ def verify(data: DataOption = None, *, as_json: JsonOption = False) -> None:
         count = sum(each["events"] for each in logs.values())
         out.print(f"{count} events in {len(logs)} logs are as they were stored, and none is missing")
         out.print(f"{roots} signed roots are those of the logs" if roots else "no roots are signed yet: once a day")
-    raise typer.Exit(1 if broken else 0)
+    for file in () if as_json else altered:
+        out.print(f"{file.file}: {file.problem}", markup=False, soft_wrap=True)
+    if archive and not as_json and not altered:
+        events = sum(each.events for each in files)
+        out.print(f"{len(files)} archives with {events} events are as they were written")
+    raise typer.Exit(1 if broken or altered else 0)
+
+
+def _archives(data: Path | None, folder: Path) -> "Iterator[CheckedArchive]":
+    from services.wiring.archiving import check_archives  # noqa: PLC0415 - only those that have archives load it
+
+    known = ask(data, lambda services: services.get("/archives"))
+    return check_archives(folder, known["archives"], known["key"] or "")
 
 
 ROOTS = "roots"
@@ -50,16 +73,24 @@ ROOTS = "roots"
 def prove(
     log: Annotated[str, typer.Argument(help="The log, as `driverlink events` names it.", show_default=False)],
     position: Annotated[int, typer.Argument(min=1, help="The event's place in the log.", show_default=False)],
+    archive: ArchiveOption = None,
     data: DataOption = None,
 ) -> None:
     """Print a proof that an event was in a log when its roots were signed.
 
     Roots are signed once a day. The proof is JSON with the event itself, personal data included; what checks it needs
-    nothing of this installation but its public key.
+    nothing of this installation but its public key. With --archive it is made of the archive that has the event, and
+    asks no service.
 
     Examples:
         driverlink prove decisions 417 > proof.json
+        driverlink prove decisions 417 --archive /mnt/archives > proof.json
     """
+    if archive:
+        from services.wiring.archiving import proof_in  # noqa: PLC0415 - as above
+
+        print_json(proof_in(archive, log, position).model_dump())
+        return
     print_json(ask(data, lambda services: services.get("/proofs", log=log, position=position)))
 
 

@@ -89,9 +89,14 @@ class Distributed:
             readers=Readers(stores=stores),
             running=self._running,
             partition_of=self.partition_of,
-            signer=RootSigner.of_secret(secret) if (secret := self._settings.secret_key.get_secret_value()) else None,
+            signer=self.signer(),
         )
         return replace(installation, provider=to_provider(self._settings))
+
+    def signer(self) -> RootSigner | None:
+        """What signs roots; None without a secret key."""
+        secret = self._settings.secret_key.get_secret_value()
+        return RootSigner.of_secret(secret) if secret else None
 
     @contextmanager
     def instance_lock(self, *, is_exclusive: bool) -> Iterator[InstanceLock]:

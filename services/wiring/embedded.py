@@ -6,10 +6,12 @@ import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 
+from adapters.archives import ArchiveFailed
 from adapters.credentials import CredentialsFile
 from adapters.signing import RootSigner
 from adapters.store.migrating import in_sqlite
@@ -25,7 +27,7 @@ from services.webhooks.sending import WebhooksApp
 from services.wiring.data_folder import DataFolder
 from services.wiring.erasing import Forget, erase_removed
 from services.wiring.migrations import migrate
-from services.wiring.rebuild import upgrade
+from services.wiring.rebuild import Stores, upgrade
 from services.wiring.registry import SERVICES, Dependencies, ServiceSpec, to_installation
 from services.wiring.settings import EmbeddedSettings
 
@@ -46,7 +48,7 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
     )
     stores = open_stores(settings.data)
     access = Access(_access_store(settings.data), clock)
-    erase_removed(stores, None, clock(), beside=(credentials.forget, access.forget))
+    _erase(settings, stores, clock(), (credentials.forget, access.forget))
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():
@@ -61,9 +63,27 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         readers=Readers(stores=readers, must_close=True),
         running=lambda: () if is_idle else SERVICES,
         command="driverlink up",
-        signer=RootSigner.of_file(settings.data / "signing-key"),
+        signer=signer_of(settings.data),
         polling=built["intake"].polling,
     )
+
+
+def _erase(settings: EmbeddedSettings, stores: Stores, now: datetime, beside: Collection[Forget]) -> None:
+    """Erase removed accounts; where an archive of them is not there, the services run nevertheless, and erase later."""
+    from services.wiring.archiving import forget_in_archives  # noqa: PLC0415 - as for `to_app`
+
+    def forget(account: str) -> None:
+        forget_in_archives(stores, settings.archive_folder, account, now)
+
+    try:
+        erase_removed(stores, None, now, beside=(*beside, forget))
+    except ArchiveFailed as failure:
+        _log.error("a removed account is not erased", trouble=str(failure))
+
+
+def signer_of(folder: Path) -> RootSigner:
+    """What signs roots in a data folder. Raises `OSError`."""
+    return RootSigner.of_file(folder / "signing-key")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from services.views.relays import request_all_states
 from services.wiring.rebuild import Stores
 from services.wiring.registry import SERVICES
 
-_KEPT: Final = (ErasureBegan.TOPIC, AccountErased.TOPIC)
+ERASURE_KEEPS: Final = (ErasureBegan.TOPIC, AccountErased.TOPIC)
 """Events that stay, because they hold nothing of anybody."""
 
 _log = structlog.get_logger()
@@ -67,7 +67,7 @@ def _erase(stores: Stores, account: Account, at: datetime) -> None:
         store = stores[name]
         own = SERVICES[name].rows if name != "accounts" else ()
         _begin(store, account.account, at)
-        events[name], rows[name] = store.erase(account.account, (*own, *OF_EVERY_STORE), _KEPT)
+        events[name], rows[name] = store.erase(account.account, (*own, *OF_EVERY_STORE), ERASURE_KEEPS)
     proof = AccountErased(
         originator_id=account.id,
         originator_version=account.version + 1,

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import structlog
 
-from domain.store import DeadLetter, MendedRecord, Position, ReadModelVersion, Record, Row, Store, Stored, Unit
+from domain.store import DeadLetter, MendedRecord, Position, ReadModelVersion, Record, Row, Store, Stored, Stream, Unit
 from services.runtime.consumer import Consumed, PartitionOf, to_resubmission
 from services.runtime.context import log_of
 from services.runtime.read_models import Events, Project, ReadModel, RebuildableStore, RowsBeside, stale
@@ -89,13 +89,14 @@ def rebuild(
     on_step: Callable[[Step], None] = lambda _: None,
     fences: Fences = NO_FENCES,
     partitions: int = 1,
+    logs: Mapping[str, Stream] | None = None,
 ) -> Mapping[str, Mapping[str, Replayed]]:
     """Make these read models again, and put those of each service in their place. Raises `StoreFailed`.
 
     A service with a fence counts as having consumed everything up to it, once its read models are in place. Returns, by
-    service and log, what was replayed.
+    service and log, what was replayed. `logs` are read in place of the stores' own.
     """
-    replayed = _make(stores, models, on_step, partition_of, fences)
+    replayed = _make(stores, models, on_step, partition_of, fences, logs)
     for name, own in models.items():
         versions = {row: model.version_of(row) for model in own for row in model.tables}
         positions = [
@@ -136,10 +137,17 @@ def hand_over(
 
 
 def differences(
-    stores: Stores, *, partition_of: PartitionOf | None, on_step: Callable[[Step], None] = lambda _: None
+    stores: Stores,
+    *,
+    partition_of: PartitionOf | None,
+    on_step: Callable[[Step], None] = lambda _: None,
+    logs: Mapping[str, Stream] | None = None,
 ) -> dict[str, Difference | None]:
-    """By service the first difference between its read models and what the logs make of them. Raises `StoreFailed`."""
-    _make(stores, ALL, on_step, partition_of, NO_FENCES)
+    """By service the first difference between its read models and what the logs make of them. Raises `StoreFailed`.
+
+    `logs` are read in place of the stores' own.
+    """
+    _make(stores, ALL, on_step, partition_of, NO_FENCES, logs)
     found: dict[str, Difference | None] = {}
     for name, own in ALL.items():
         store, rows = stores[name], [row for model in own for row in model.tables]
@@ -155,10 +163,11 @@ def _make(
     on_step: Callable[[Step], None],
     partition_of: PartitionOf | None,
     fences: Fences,
+    logs: Mapping[str, Stream] | None,
 ) -> Mapping[str, Mapping[str, Replayed]]:
     """Make these read models beside the old ones."""
     with _without_collector():
-        return _read_logs(stores, models, on_step, partition_of, fences)
+        return _read_logs(stores, models, on_step, partition_of, fences, logs or {})
 
 
 @contextmanager
@@ -179,10 +188,11 @@ def _read_logs(
     on_step: Callable[[Step], None],
     partition_of: PartitionOf | None,
     fences: Fences,
+    logs: Mapping[str, Stream],
 ) -> Mapping[str, Mapping[str, Replayed]]:
     made = {name: _Beside(stores[name], own, fences.get(name)) for name, own in models.items() if own}
     for spec in SERVICES.values():
-        log, done = stores[spec.name].log, 0
+        log, done = logs.get(spec.name, stores[spec.name].log), 0
         readers = [
             _Reader(each, stores[spec.name], projects, partition_of)
             for each in made.values()

@@ -283,7 +283,22 @@ class LogSettings(EnvironmentSettings):
     )
 
 
-class ServiceSettings(TargetSettings, PortalSettings, WebhookSettings, LimitSettings, LogSettings):
+class ArchiveSettings(EnvironmentSettings):
+    """Where old history is copied to."""
+
+    archive_folder: Path | None = Field(
+        default=None,
+        description="The folder of archive files, for `driverlink archives create` and for erasing accounts.",
+    )
+    archive_after_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Days after which `driverlink archives create` archives events; unless set, `--before` says which.",
+    )
+
+
+class ServiceSettings(TargetSettings, PortalSettings, WebhookSettings, LimitSettings, LogSettings, ArchiveSettings):
     """What every deployment has to know of the targets and the Portal."""
 
 

@@ -1,6 +1,7 @@
 """The chains of hashes that a store makes of its histories."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,20 @@ class Chaining:
         stored = len(chained.histories([fact().originator_id])[fact().originator_id])
         chained.commit(unit(fact(version=stored + 1)))
         assert broken_in(chained) == (stored + 1, None)
+
+    def test_events_are_found_whole_with_the_hashes_that_they_follow(self, chained: ChainedStore) -> None:
+        chained.commit(unit(fact(), fact("418"), fact(version=2)))
+        chained.commit(unit(fact(version=3)))
+        first, other, second, third = found = chained.chained_events(0, 99, 99)
+        assert all(each.is_whole for each in found)
+        assert [each.previous for each in found] == [b"", b"", first.hash, second.hash]
+        assert [each.leaf for each in found] == list(chained.leaves(0, 99, 99))
+        records = chained.log.read(0, 99)
+        assert [(each.id, each.topic, each.state) for each in found] == [(r.id, r.topic, r.body) for r in records]
+        assert chained.chained_events(first.position, second.position, 99) == [other, second]
+        assert chained.chained_events(second.position, third.position, 1) == [third]
+        altered = (replace(third, state=third.state + b" "), replace(third, version=4), replace(third, previous=b""))
+        assert not any(each.is_whole for each in altered)
 
     def test_a_missing_event_is_named(self, chained: ChainedStore) -> None:
         chained.commit(unit(fact(), fact(version=3)))

@@ -41,13 +41,14 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.hash_chain import RootsSigned
+from domain.hash_chain import HistoryArchived, RootsSigned
 from domain.identity import (
     AccountId,
     Key,
     PortalDriverId,
     Target,
     account_stream,
+    archived_history_stream,
     breaker_stream,
     delivery_stream,
     erasure_stream,
@@ -201,6 +202,17 @@ _ALL: tuple[Event, ...] = (
         statement='{"previous": "", "roots": []}',
         key="5a" * 32,
         signature="a5" * 64,
+    ),
+    HistoryArchived(
+        **{**_origin(1), "originator_id": archived_history_stream(), "account": ""},
+        log="changes",
+        after=0,
+        through=417,
+        root="c3" * 32,
+        events=400,
+        erased=17,
+        file=f"changes-000000000001-000000000417-{'3c' * 8}.jsonl.gz",
+        sha256="3c" * 32,
     ),
     DriverCreated(**_of_driver(1), profile=_PROFILE),
     DriverUpdated(**_of_driver(2), profile={**_PROFILE, "time_zone": "America/Chicago"}),

@@ -1,0 +1,374 @@
+"""Copies what is old in the logs to archive files, each under one signed root; nothing is removed from the stores.
+
+It can be killed anywhere, and goes on when it is run again: a part counts as archived once its file is on the disk and
+`HistoryArchived` is stored.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from eventsourcing.persistence import StoredEvent
+
+from adapters.archives import (
+    Archive,
+    ArchivedLine,
+    ArchivedPart,
+    ArchiveFailed,
+    archive_with,
+    remove_archives,
+    remove_unfinished,
+    write_archive,
+)
+from adapters.events import new_mapper, to_record
+from adapters.signing import is_signed
+from domain.hash_chain import ChainedEvent, ChainedStore, HistoryArchived, Leaf, RootsSigned, root_of
+from domain.identity import archived_history_stream
+from domain.store import HistoryHead, Record, Resubmission, StoreFailed, Stream, Unit
+from services.api.archives import history_archived
+from services.api.as_of import mark_at
+from services.api.installation import Signer
+from services.api.signed_roots import ChainedLogs, InclusionProof, proof_of, roots_reach, signed_roots, to_signed
+from services.wiring.erasing import ERASURE_KEEPS
+from services.wiring.rebuild import Stores
+from services.wiring.registry import SERVICES
+
+_PAGE: Final = 5_000
+"""Events that are read at a time."""
+
+_Key = tuple[str, int, int]
+"""A part of a log: its name, the position behind which it begins, and its last one."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuePart:
+    """A part of a log that is old enough and not archived, with its `events`; a root has to be signed first or not."""
+
+    log: str
+    after: int
+    through: int
+    events: int
+    is_signed: bool
+
+
+def due_parts(stores: Stores, folder: Path, before: datetime) -> Sequence[DuePart]:
+    """What is to be archived of events up to this moment. Raises `StoreFailed`."""
+    logs, marks = _chained(stores), _marks(stores, before)
+    signed = signed_roots(logs)
+    reached = roots_reach(signed)
+    due = [
+        DuePart(log=log, after=after, through=through, events=root["events"], is_signed=True)
+        for (log, after, through), (root, _) in _missing(stores, folder, signed, marks).items()
+    ]
+    for log, mark in marks.items():
+        after = reached.get(log, 0)
+        if events := sum(1 for _ in _leaves(logs[log], after, mark)):
+            due.append(DuePart(log=log, after=after, through=mark, events=events, is_signed=False))
+    return due
+
+
+def archive_history(
+    stores: Stores,
+    signer: Signer | None,
+    folder: Path,
+    before: datetime,
+    now: datetime,
+    on_step: Callable[[HistoryArchived], None] = lambda _: None,
+) -> Sequence[HistoryArchived]:
+    """Archive the events up to this moment that are not archived yet; what was.
+
+    Of each log that are whole roots; where the last one is older, another one is signed first. A file that is not there
+    any more is written again. Raises `StoreFailed`, `ArchiveFailed`.
+    """
+    logs, marks = _chained(stores), _marks(stores, before)
+    remove_unfinished(folder)
+    _sign(stores, signer, marks, now)
+    archived, former = list[HistoryArchived](), history_archived(stores["accounts"])
+    for key, (root, signed) in _missing(stores, folder, signed_roots(logs), marks).items():
+        log, after, through = key
+        part = ArchivedPart(
+            log=log,
+            after=after,
+            through=through,
+            root=root["root"],
+            statement=signed.statement,
+            key=signed.key,
+            signature=signed.signature,
+        )
+        archived.append(_store(stores, folder, part, _stored_lines(logs[log], part), now, former.get(key)))
+        on_step(archived[-1])
+    for (log, after, through), fact in history_archived(stores["accounts"]).items():
+        remove_archives(folder, (log, after, through), but=fact.file)
+    return archived
+
+
+def forget_in_archives(stores: Stores, folder: Path | None, account: str, now: datetime) -> None:
+    """Leave nothing of an account in the archives but positions and hashes. Raises `StoreFailed`, `ArchiveFailed`.
+
+    Each file that has something of it is written again without that, and takes the place of the former one.
+    """
+    for key, fact in history_archived(stores["accounts"]).items():
+        archive = _opened(folder, fact, account)
+        lines = map(_without(account), archive.lines())
+        if sum(isinstance(line, Leaf) for line in lines) > fact.erased:
+            lines = map(_without(account), archive.lines())
+            fact = _store(stores, archive.folder, archive.part, lines, now, fact)  # noqa: PLW2901 - the one in its place
+            _log.warning("archive is erased", file=fact.file, account=account)
+        remove_archives(archive.folder, key, but=fact.file)
+
+
+def _opened(folder: Path | None, fact: HistoryArchived, account: str) -> Archive:
+    """The file of an archive that has to be there, and to be as it was written."""
+    what_to_do = f"put it back, or let `driverlink archives create` write it again; then {account} can be erased"
+    if folder is None:
+        raise ArchiveFailed(f"the archive {fact.file} may have events of {account}: set DRIVERLINK_ARCHIVE_FOLDER")
+    if not (folder / fact.file).is_file():
+        raise ArchiveFailed(f"the archive {fact.file} is not in {folder}: {what_to_do}")
+    archive = Archive(folder / fact.file)
+    if archive.digest() != fact.sha256:
+        raise ArchiveFailed(
+            f"the archive {fact.file} in {folder} is not as it was written: remove it, and {what_to_do}"
+        )
+    return archive
+
+
+def _without(account: str) -> Callable[[ArchivedLine], ArchivedLine]:
+    def without(line: ArchivedLine) -> ArchivedLine:
+        if isinstance(line, Leaf) or line.topic in ERASURE_KEEPS:
+            return line
+        return line.leaf if json.loads(line.state).get("account") == account else line
+
+    return without
+
+
+def _chained(stores: Stores) -> ChainedLogs:
+    return {spec.log_title: stores[name] for name, spec in SERVICES.items()}
+
+
+def _marks(stores: Stores, before: datetime) -> Mapping[str, int]:
+    return {spec.log_title: mark_at(stores[name].log, before) for name, spec in SERVICES.items()}
+
+
+def _sign(stores: Stores, signer: Signer | None, marks: Mapping[str, int], now: datetime) -> None:
+    """Let roots cover the logs up to these positions."""
+    logs = _chained(stores)
+    while any(
+        next(_leaves(logs[log], roots_reach(signed_roots(logs)).get(log, 0), mark), None) for log, mark in marks.items()
+    ):
+        if signer is None:
+            raise StoreFailed("no root can be signed without a secret key: set DRIVERLINK_SECRET_KEY_FILE")
+        stores["accounts"].commit(Unit(events=[to_signed(logs, signed_roots(logs), signer, now, marks)]))
+
+
+def _leaves(store: ChainedStore, after: int, through: int) -> Iterator[Leaf]:
+    while page := store.leaves(after, through, _PAGE):
+        yield from page
+        after = page[-1].position
+
+
+def _missing(
+    stores: Stores, folder: Path, signed: Sequence[RootsSigned], marks: Mapping[str, int]
+) -> dict[_Key, tuple[Mapping[str, Any], RootsSigned]]:
+    """The roots up to these positions that have no archive, and all whose archive is not in the folder."""
+    known = history_archived(stores["accounts"])
+    found = dict[_Key, tuple[Mapping[str, Any], RootsSigned]]()
+    for each in signed:
+        for root in json.loads(each.statement)["roots"]:
+            key = (root["log"], root["after"], root["through"])
+            fact = known.get(key)
+            if not (folder / fact.file).is_file() if fact else root["through"] <= marks.get(root["log"], 0):
+                found[key] = (root, each)
+    return found
+
+
+def _store(
+    stores: Stores,
+    folder: Path,
+    part: ArchivedPart,
+    lines: Iterable[ArchivedLine],
+    now: datetime,
+    former: HistoryArchived | None,
+) -> HistoryArchived:
+    """Write an archive and store that it is there; then remove a former one of the same part."""
+    counted, accounts, stream = _Counted(lines, part), stores["accounts"], archived_history_stream()
+    file, digest = write_archive(folder, part, counted)
+    head = next(iter(accounts.select(HistoryHead, {"history": stream.hex})), None)
+    fact = HistoryArchived(
+        originator_id=stream,
+        originator_version=head.version + 1 if head else 1,
+        at=now,
+        account="",
+        log=part.log,
+        after=part.after,
+        through=part.through,
+        root=part.root,
+        events=counted.events,
+        erased=len(counted.leaves) - counted.events,
+        file=file,
+        sha256=digest,
+    )
+    if not former or former.sha256 != digest:
+        accounts.commit(Unit(events=[fact]))
+    remove_archives(folder, (part.log, part.after, part.through), but=file)
+    return fact
+
+
+class _Counted:
+    """The lines of a part, which must be those under its root."""
+
+    def __init__(self, lines: Iterable[ArchivedLine], part: ArchivedPart) -> None:
+        self._lines = lines
+        self._part = part
+        self.events = 0
+        self.leaves: list[Leaf] = []
+
+    def __iter__(self) -> Iterator[ArchivedLine]:
+        """Each of them. Raises `ArchiveFailed` at the end, or at an event that is not as it was stored."""
+        for line in self._lines:
+            if isinstance(line, ChainedEvent):
+                if not line.is_whole:
+                    raise ArchiveFailed(f"{line.id} in {self._part.log} is not as it was stored: `driverlink verify`")
+                self.events += 1
+            self.leaves.append(_leaf(line))
+            yield line
+        if not self.leaves or root_of(self.leaves)[0].hex() != self._part.root:
+            part = f"positions {self._part.after + 1} to {self._part.through} of {self._part.log}"
+            raise ArchiveFailed(f"{part} are not as their signed root says: look at `driverlink verify`")
+
+
+def _leaf(line: ArchivedLine) -> Leaf:
+    return line.leaf if isinstance(line, ChainedEvent) else line
+
+
+def _stored_lines(store: ChainedStore, part: ArchivedPart) -> Iterator[ArchivedLine]:
+    """What the store has of a part: the events, and the positions and hashes of those that were erased."""
+    after = part.after
+    while page := store.leaves(after, part.through, _PAGE):
+        events = {each.position: each for each in store.chained_events(after, page[-1].position, _PAGE)}
+        yield from (events.get(leaf.position, leaf) for leaf in page)
+        after = page[-1].position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedArchive:
+    """An archive file that was checked: what is wrong with it, or nothing."""
+
+    file: str
+    events: int
+    problem: str
+
+
+def check_archives(folder: Path, facts: Sequence[Mapping[str, Any]], key: str) -> Iterator[CheckedArchive]:
+    """Check the files of these `HistoryArchived`, as the API shows them, one by one; `key` is the public one."""
+    reached: dict[str, int] = {}
+    for fact in facts:
+        if fact["after"] != reached.get(fact["log"], 0):
+            gap = f"positions {reached.get(fact['log'], 0) + 1} to {fact['after']} of {fact['log']} are in no archive"
+            yield CheckedArchive(file=fact["file"], events=0, problem=gap)
+        reached[fact["log"]] = fact["through"]
+        try:
+            problem = _problem(folder / fact["file"], fact, key)
+        except ArchiveFailed as failure:
+            problem = str(failure)
+        yield CheckedArchive(file=fact["file"], events=fact["events"], problem=problem)
+
+
+def _problem(path: Path, fact: Mapping[str, Any], key: str) -> str:
+    if not path.is_file():
+        return "is missing"
+    archive = Archive(path)
+    part, leaves, erased = archive.part, list[Leaf](), 0
+    for line in archive.lines():
+        if isinstance(line, ChainedEvent) and not line.is_whole:
+            return f"event {line.id}, at position {line.position}, is not as it was stored"
+        erased += isinstance(line, Leaf)
+        leaves.append(_leaf(line))
+    place = (part.log, part.after, part.through, part.root)
+    if place != (fact["log"], fact["after"], fact["through"], fact["root"]):
+        return "is of another part of a log"
+    if part.key != key or not is_signed(part.statement, part.signature, key):
+        return "has a root that this installation has not signed"
+    roots = [(root["log"], root["after"], root["root"]) for root in json.loads(part.statement)["roots"]]
+    if (part.log, part.after, part.root) not in roots or not leaves or root_of(leaves)[0].hex() != part.root:
+        return "has another root: events were altered, moved, added or removed"
+    if erased != fact["erased"] or archive.digest() != fact["sha256"]:
+        return "is not as it was written"
+    return ""
+
+
+def proof_in(folder: Path, log: str, position: int) -> InclusionProof:
+    """The proof of an event that an archive has. Raises `ArchiveFailed`."""
+    archive = archive_with(folder, log, position)
+    if archive is None:
+        raise ArchiveFailed(f"no archive in {folder} has position {position} of {log}")
+    lines = [*archive.lines()]
+    event = next((each for each in lines if each.position == position), None)
+    if not isinstance(event, ChainedEvent):
+        raise ArchiveFailed(
+            f"{archive.name} has no event at position {position}: {'it was erased' if event else 'none'}"
+        )
+    return proof_of(archive.part, log, event, [*map(_leaf, lines)])
+
+
+class ArchivedLog:
+    """A log of which as much is read from archives as these have, and only the rest from the store."""
+
+    def __init__(self, log: Stream, folder: Path, facts: Sequence[HistoryArchived]) -> None:
+        """The `facts` are those of this log, in its order."""
+        self.name = log.name
+        self._log = log
+        self._folder = folder
+        self._facts = facts
+        self._through = facts[-1].through if facts else 0
+        self._mapper = new_mapper()
+        self._records: Iterator[Record] = iter(())
+        self._at = -1
+
+    def end(self) -> int:
+        """The position of the last record."""
+        return self._log.end()
+
+    def again(self, resubmission: Resubmission) -> Record:
+        """The record that a resubmission stands for."""
+        return self._log.again(resubmission)
+
+    def read(self, after: int, limit: int) -> Sequence[Record]:
+        """The records behind this position, in order. Raises `StoreFailed`, `ArchiveFailed`."""
+        if after >= self._through:
+            return self._log.read(after, limit)
+        if after != self._at:
+            self._records = self._behind(after)
+        page = [*islice(self._records, limit)]
+        self._at = page[-1].position if page else self._through
+        return page or self._log.read(self._through, limit)
+
+    def _behind(self, after: int) -> Iterator[Record]:
+        for fact in self._facts:
+            if fact.through <= after:
+                continue
+            archive = Archive(self._folder / fact.file)
+            if archive.digest() != fact.sha256:
+                raise ArchiveFailed(f"the archive {fact.file} is not as it was written: look at `verify --archive`")
+            for line in archive.lines():
+                if isinstance(line, ChainedEvent) and line.position > after:
+                    stored = StoredEvent(UUID(line.history), line.version, line.topic, line.state)
+                    yield to_record(self._mapper, line.position, stored)
+
+
+def archived_logs(stores: Stores, folder: Path) -> Mapping[str, Stream]:
+    """By service its log, as much as there is of it from archives. Raises `StoreFailed`."""
+    facts = history_archived(stores["accounts"])
+    return {
+        name: ArchivedLog(
+            stores[name].log, folder, [fact for (log, _, _), fact in sorted(facts.items()) if log == spec.log_title]
+        )
+        for name, spec in SERVICES.items()
+    }
