@@ -150,6 +150,12 @@ def envelope_of(body: bytes) -> Envelope | None:
         return None
 
 
+def names_in(body: bytes) -> tuple[str, str]:
+    """The account and the driver by which a stored event is found; empty where it is about none, or is none."""
+    envelope = envelope_of(body)
+    return (envelope.account, envelope.driver) if envelope else ("", "")
+
+
 def target_of(topic: str, body: bytes) -> str:
     """The target that a fact of the decider concerns; empty for every other record."""
     kind = Event.BY_TOPIC.get(topic)

@@ -446,6 +446,10 @@ class Store(Protocol):
         """Everything that was stored as an event, in the order of commits."""
         ...
 
+    def log_of(self, account: str) -> Log:
+        """The log as if it had only the records of this account, found by an index; its end is that of the log."""
+        ...
+
     def commit(self, unit: Unit) -> bool:
         """Store a unit in one transaction; False, with nothing stored, when one of its positions is reached already.
 

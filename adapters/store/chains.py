@@ -9,6 +9,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
+from adapters.events import names_in
 from adapters.store.tables import Dialect
 from domain.account import AccountErased
 from domain.hash_chain import NOTHING, BrokenChain, ChainedEvent, CheckedPart, Leaf, chained, place_behind
@@ -65,6 +66,8 @@ class _RawEvent(NamedTuple):
     topic: bytes
     state: bytes
     hash: bytes
+    account: bytes
+    driver: bytes
 
     @property
     def place(self) -> _Place | None:
@@ -77,8 +80,11 @@ class _RawEvent(NamedTuple):
         return _Place(history, self.version) if is_whole else None
 
     def follows(self, previous: bytes) -> bool:
-        """Whether it is as it was stored, behind an event with this hash."""
-        return self.hash == chained(previous, self.history, self.version, self.topic, self.state)
+        """Whether it is as it was stored, behind an event with this hash, and is found by what it says."""
+        if self.hash != chained(previous, self.history, self.version, self.topic, self.state):
+            return False
+        account, driver = names_in(self.state)
+        return (self.account, self.driver) == (account.encode(), driver.encode())
 
 
 class Chains:

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg.sql import SQL, Identifier
 
+from adapters.events import names_in
 from adapters.store.postgres import POSTGRES
 from adapters.store.postgres_connection import connect, failures
 from adapters.store.sqlite import SQLITE, sqlite_failures
@@ -97,7 +98,7 @@ class _PostgresTables(OldTables):
 
 
 _PAGE = 10_000
-"""Events that are chained at a time."""
+"""Events that are looked at, and get what they lack, at a time."""
 
 _FIRST, _FOLLOWING = (
     f"SELECT originator_id, originator_version, topic, state FROM stored_events {behind}"  # noqa: S608 - only placeholders
@@ -114,7 +115,7 @@ _PUT_HEAD = (
 def chain_histories(tables: OldTables, on_step: Callable[[int], None]) -> None:
     """Make a chain of hashes of each history that was stored without; `on_step` learns how many events are chained."""
     dialect, chained_events = tables.dialect, 0
-    for statement in (dialect.add_hash, *table_of(HistoryHead, dialect).create()):
+    for statement in (dialect.add_column("hash"), *table_of(HistoryHead, dialect).create()):
         tables.execute(statement)
     behind: tuple[Any, ...] = ()
     history, version, previous = None, 0, NOTHING
@@ -138,6 +139,22 @@ def chain_histories(tables: OldTables, on_step: Callable[[int], None]) -> None:
         )
         behind, chained_events = (history, version), chained_events + len(page)
         on_step(chained_events)
+
+
+def name_events(tables: OldTables, on_step: Callable[[int], None]) -> None:
+    """Let each event be found by its account and driver; `on_step` learns how many are."""
+    dialect, named, behind = tables.dialect, 0, 0
+    for name in ("account", "driver"):
+        tables.execute(dialect.add_column(name))
+    position = dialect.position
+    following = f"SELECT {position}, state FROM stored_events WHERE {position} > ? ORDER BY {position} LIMIT ?"  # noqa: S608 - our own name
+    while page := tables.fetch(following, (behind, _PAGE)):
+        tables.execute_many(
+            f"UPDATE stored_events SET account = ?, driver = ? WHERE {position} = ?",  # noqa: S608 - as above
+            [(*names_in(bytes(state)), at) for at, state in page],
+        )
+        behind, named = page[-1][0], named + len(page)
+        on_step(named)
 
 
 @contextmanager

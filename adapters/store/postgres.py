@@ -23,9 +23,10 @@ from psycopg.sql import SQL, Identifier
 
 from adapters.store.locks import CREATE_OWNERS, LOST, PartitionAssignment
 from adapters.store.postgres_connection import MIGRATE, Datastore, channel, connect, failures, lock_id
-from adapters.store.relational import AnswerLost, RelationalStore, Values, write_rows
+from adapters.store.questions import TableView
+from adapters.store.relational import AnswerLost, RelationalStore, Values, named_in, write_rows
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, mending, shape, table_of
-from domain.store import OF_EVERY_STORE, Misconfigured, Row, StoreConflict, Stored, StoreFailed, Unit
+from domain.store import OF_EVERY_STORE, Event, Misconfigured, Row, StoreConflict, Stored, StoreFailed, Unit
 
 Schemas = Mapping[str, Sequence[type[Row]]]
 """The schemas with the rows that each keeps, besides those of every store."""
@@ -33,7 +34,11 @@ Schemas = Mapping[str, Sequence[type[Row]]]
 _NONE: Schemas = MappingProxyType({})
 
 TRACKING = "tracking"
-_BESIDES: Mapping[str, Shape] = {"stored_events": {"hash BYTEA NOT NULL"}, TRACKING: set(), "owners": set()}
+_BESIDES: Mapping[str, Shape] = {
+    "stored_events": {"hash BYTEA NOT NULL", "account TEXT NOT NULL", "driver TEXT NOT NULL"},
+    TRACKING: set(),
+    "owners": set(),
+}
 """The tables besides those of rows, each with the columns that the library does not make."""
 
 _SHAPES = """
@@ -46,12 +51,17 @@ FROM pg_class JOIN pg_constraint ON conrelid = pg_class.oid
 WHERE relnamespace = to_regnamespace(%(schema)s) AND contype = 'p'
 """
 
+_COLUMNS = "SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = 'stored_events'::regclass"
 
-def migrate(url: str, password: str, schemas: Schemas, *, read_models: Schemas = _NONE) -> None:
+
+def migrate(
+    url: str, password: str, schemas: Schemas, *, read_models: Schemas = _NONE, views: Collection[TableView] = ()
+) -> None:
     """Make schemas, tables and indexes where they are missing; running it twice, or at once, does no harm.
 
     Of the `read_models` in a schema, which are among its rows, another version's table is left as it is: it is replaced
-    before a service works on it. Raises `StoreFailed` when another table is another version's, and not empty, and when
+    before a service works on it. Where the table of one of the `views` is made again, that is hidden before. Raises
+    `StoreFailed` when another table is another version's, and not empty, and when
     the database does not work.
     """
     with closing(connect(url, password)) as connection, failures():
@@ -65,7 +75,7 @@ def migrate(url: str, password: str, schemas: Schemas, *, read_models: Schemas =
             with closing(Datastore(url, password, schema)) as datastore:
                 PostgresProcessRecorder(datastore, tracking_table_name=TRACKING).create_table()
             with connection.transaction():
-                _make_tables(connection, schema, rows, read_models.get(schema, ()))
+                _make_tables(connection, schema, rows, read_models.get(schema, ()), views)
 
 
 def check(url: str, password: str, schemas: Schemas) -> list[str]:
@@ -84,13 +94,24 @@ def check(url: str, password: str, schemas: Schemas) -> list[str]:
 
 
 def _make_tables(
-    connection: Connection[TupleRow], schema: str, rows: Sequence[type[Row]], read_models: Collection[type[Row]]
+    connection: Connection[TupleRow],
+    schema: str,
+    rows: Sequence[type[Row]],
+    read_models: Collection[type[Row]],
+    views: Collection[TableView],
 ) -> None:
     connection.execute(SQL("SET LOCAL search_path TO {}").format(Identifier(schema)))
     connection.execute(CREATE_OWNERS)
-    connection.execute(POSTGRES.add_hash.encode())
+    (found,) = connection.execute(_COLUMNS).fetchall()
+    for name in POSTGRES.added.keys() - found[0]:
+        connection.execute(POSTGRES.add_column(name).encode())
+    for statement in POSTGRES.event_indexes:
+        connection.execute(statement.encode())
     shapes, refused = _shapes(connection, schema), []
     for table in _tables(rows):
+        for view in views:
+            if view.table == f"{schema}.{table.row.TABLE}" and shapes.get(table.row.TABLE) != shape(table):
+                connection.execute(view.hide().encode())
         is_made = _make(connection, table, shapes.get(table.row.TABLE, set()))
         if not is_made and table.row not in read_models:
             refused.append(f"{schema}.{table.row.TABLE}")
@@ -132,8 +153,9 @@ def _by_table(declarations: Iterable[TupleRow]) -> dict[str, set[str]]:
 _HISTORY = "replace(originator_id::text, '-', '')"
 
 _INSERT_EVENTS = (
-    "WITH stored AS (INSERT INTO stored_events (originator_id, originator_version, topic, state, hash) "
-    "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[]) "
+    "WITH stored AS (INSERT INTO stored_events "
+    "(originator_id, originator_version, topic, state, hash, account, driver) "
+    "SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bytea[], %s::text[], %s::text[]) "
     "RETURNING originator_id, originator_version, hash), "
     "heads AS (INSERT INTO history_heads (history, version, hash) "
     "SELECT DISTINCT ON (originator_id) replace(originator_id::text, '-', ''), originator_version, encode(hash, 'hex') "
@@ -211,7 +233,7 @@ class _PostgresRecorder(PostgresProcessRecorder):
             counts = [len(partitions), len(names)]
             cursor.execute(_HOLD, [partitions, generations, names, ends, *counts], prepare=True)
         write_rows(cursor, unit, POSTGRES)
-        self._insert_stored_events(cursor, stored, hashes=hashes)
+        self._insert_stored_events(cursor, stored, hashes=hashes, events=unit.events)
         cursor.execute("COMMIT", prepare=False)
         _send(connection.pgconn)
 
@@ -221,13 +243,15 @@ class _PostgresRecorder(PostgresProcessRecorder):
         stored_events: Sequence[StoredEvent],
         *,
         hashes: Sequence[bytes] = (),
+        events: Sequence[Event] = (),
         **_: Any,  # noqa: ANN401 - the library's
     ) -> None:
         if not stored_events:
             return
         self._lock_table(curs)
         columns = zip(*((e.originator_id, e.originator_version, e.topic, e.state) for e in stored_events), strict=True)
-        parameters = [*(list(column) for column in columns), list(hashes), self.channel_name]
+        named = (_texts(names) for names in zip(*map(named_in, events), strict=True))
+        parameters = [*map(list, columns), list(hashes), *named, self.channel_name]
         curs.execute(_INSERT_EVENTS, parameters, prepare=True)
 
 
@@ -237,8 +261,20 @@ class PostgresStore(RelationalStore):
     Raises `Misconfigured` when the tables are not there, or are another version's.
     """
 
-    def __init__(self, url: str, password: str, *, schema: str, log_name: str, rows: Sequence[type[Row]]) -> None:
+    def __init__(
+        self,
+        url: str,
+        password: str,
+        *,
+        schema: str,
+        log_name: str,
+        rows: Sequence[type[Row]],
+        views: Collection[TableView] = (),
+    ) -> None:
+        """The `views` are those that are made of its tables, and have to stay of these."""
         super().__init__(POSTGRES, log_name)
+        self._views = {view.table: view for view in views}
+        self._schema = schema
         for trouble in check(url, password, {schema: rows}):
             raise Misconfigured(trouble)
         self._assignment = PartitionAssignment()
@@ -310,9 +346,12 @@ class PostgresStore(RelationalStore):
     def _taking_place(self, table: Table[Any], found: Shape) -> list[str]:
         """The index of the key gets the name that it has where the table was made as such."""
         name = table.row.TABLE
+        view = self._views.get(f"{self._schema}.{name}")
         return [
+            *([view.hide()] if view else []),
             *super()._taking_place(table, found),
             f"ALTER INDEX IF EXISTS {beside(table.row).TABLE}_pkey RENAME TO {name}_pkey",
+            *([view.show()] if view else []),
         ]
 
     @contextmanager
@@ -358,11 +397,15 @@ def _combinations(types: Sequence[str], values: Collection[tuple[Any, ...]]) -> 
 
 
 def _one_of(values: list[Any]) -> SqlStatement:
-    """Texts as one text, because the driver takes long to write arrays."""
     if not values or not all(isinstance(value, str) for value in values):
         return SqlStatement("= ANY(%b)", (values,))
+    return SqlStatement("= ANY(%s::text[])", (_texts(values),))
+
+
+def _texts(values: Iterable[str]) -> str:
+    """Some texts, at least one, as one text, because the driver takes long to write arrays."""
     quoted = '","'.join([value.replace("\\", "\\\\").replace('"', '\\"') for value in values])
-    return SqlStatement("= ANY(%s::text[])", (f'{{"{quoted}"}}',))
+    return f'{{"{quoted}"}}'
 
 
 _LEAST = {"TEXT": "''", "BIGINT": str(-(2**63)), "BOOLEAN": "false"}
@@ -419,11 +462,19 @@ POSTGRES = Dialect(
     load=_load,
     from_uuid=lambda id: id,  # noqa: A006 - the event's word
     id="UUID",
-    account="convert_from(state, 'UTF8')::json ->> 'account'",
-    add_hash="ALTER TABLE stored_events ADD COLUMN IF NOT EXISTS hash BYTEA NOT NULL DEFAULT ''",
+    added={
+        "hash": "BYTEA NOT NULL DEFAULT ''",
+        "account": "TEXT COLLATE \"C\" NOT NULL DEFAULT ''",
+        "driver": "TEXT COLLATE \"C\" NOT NULL DEFAULT ''",
+    },
+    event_indexes=(
+        "CREATE INDEX IF NOT EXISTS stored_events_of_account ON stored_events (account, notification_id)",
+        "CREATE INDEX IF NOT EXISTS stored_events_of_driver ON stored_events (driver, account, notification_id)",
+    ),
     hash_text="encode(hash, 'hex')",
     history=_HISTORY,
-    raw=f"convert_to({_HISTORY}, 'UTF8'), originator_version, convert_to(topic, 'UTF8'), state, hash",
+    raw=f"convert_to({_HISTORY}, 'UTF8'), originator_version, convert_to(topic, 'UTF8'), state, hash, "
+    "convert_to(account, 'UTF8'), convert_to(driver, 'UTF8')",
     to_uuid=lambda id: id,  # noqa: A006 - the event's word
 )
 

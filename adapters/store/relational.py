@@ -63,8 +63,12 @@ class AnswerLost(StoreFailed):
 class RelationalLog:
     """A store's own log, read in place."""
 
-    def __init__(self, name: str, fetch: Fetch, dialect: Dialect, mapper: Mapper[UUID]) -> None:
+    def __init__(
+        self, name: str, fetch: Fetch, dialect: Dialect, mapper: Mapper[UUID], account: str | None = None
+    ) -> None:
+        """With an account only what it has of that."""
         self.name = name
+        self._account = account
         self._fetch = fetch
         self._dialect = dialect
         self._mapper = mapper
@@ -79,8 +83,9 @@ class RelationalLog:
 
     def _read(self, side: str, place: int, order: str, limit: int) -> Sequence[Record]:
         position, placeholder = self._dialect.position, self._dialect.placeholder
-        rest = f"WHERE {position} {side} {placeholder} ORDER BY {position}{order} LIMIT {placeholder}"
-        found = self._fetch(select_events(self._dialect, rest), [place, limit])
+        of_account, account = ("", ()) if self._account is None else (f"account = {placeholder} AND ", (self._account,))
+        rest = f"WHERE {of_account}{position} {side} {placeholder} ORDER BY {position}{order} LIMIT {placeholder}"
+        found = self._fetch(select_events(self._dialect, rest), [*account, place, limit])
         return [to_record(self._mapper, *placed(values, self._dialect.to_uuid(values[1]))) for values in found]
 
     def end(self) -> int:
@@ -101,6 +106,10 @@ class RelationalStore(ABC):
         self._mapper = new_mapper()
         self._chains = Chains(self._fetch, dialect)
         self.log = RelationalLog(f"{log_name}/0", self._fetch, dialect, self._mapper)
+
+    def log_of(self, account: str) -> RelationalLog:
+        """The log as if it had only the records of this account."""
+        return RelationalLog(self.log.name, self._fetch, self._dialect, self._mapper, account)
 
     def commit(self, unit: Unit) -> bool:
         """Store a unit in one transaction; False when one of its positions was stored already."""
@@ -354,7 +363,7 @@ class RelationalStore(ABC):
                 cursor.execute(f"DELETE FROM {table} WHERE {condition}", parameters)  # noqa: S608 - as above
                 return int(found)
 
-            gone = f"{self._dialect.account} = {placeholder}{kept}"
+            gone = f"account = {placeholder}{kept}"
             cursor.execute(keep_hashes(self._dialect, gone), [account, *but])
             cursor.execute(forget_heads(self._dialect, gone), [account, *but])
             events = delete("stored_events", gone, [account, *but])
@@ -378,8 +387,7 @@ class RelationalStore(ABC):
 
     def last_of(self, account: str) -> int:
         """The position of an account's last event; 0 where there is none."""
-        condition = f"{self._dialect.account} = {self._dialect.placeholder}"
-        sql = f"SELECT MAX({self._dialect.position}) FROM stored_events WHERE {condition}"  # noqa: S608 - our own names
+        sql = f"SELECT MAX({self._dialect.position}) FROM stored_events WHERE account = {self._dialect.placeholder}"  # noqa: S608 - our own names
         ((last,),) = self._fetch(sql, [account])
         return last or 0
 
@@ -465,6 +473,11 @@ def _removals(unit: Unit, dialect: Dialect) -> Iterator[SqlStatement]:
         remaining = iter(dict.fromkeys(values))
         while some := list(islice(remaining, _COMBINATIONS)):
             yield table_of(kind, dialect).delete_among(columns, some)
+
+
+def named_in(event: Event) -> tuple[str, str]:
+    """The account and the driver by which an event is found; empty where it is about none."""
+    return event.account, getattr(event, "driver", "")
 
 
 def select_events(dialect: Dialect, rest: str) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent, Tracking
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
-from adapters.store.relational import RelationalStore, Values, write_rows
+from adapters.store.relational import RelationalStore, Values, named_in, write_rows
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, mending, table_of
 from domain.store import OF_EVERY_STORE, Row, Stored, StoreFailed, Unit
 
@@ -73,15 +73,21 @@ SQLITE = Dialect(
     from_uuid=lambda id: id.hex,  # noqa: A006 - the event's word
     to_uuid=UUID,
     id="TEXT",
-    account="json_extract(CAST(state AS TEXT), '$.account')",
-    add_hash="ALTER TABLE stored_events ADD COLUMN hash BLOB NOT NULL DEFAULT x''",
+    added={
+        "hash": "BLOB NOT NULL DEFAULT x''",
+        "account": "TEXT NOT NULL DEFAULT ''",
+        "driver": "TEXT NOT NULL DEFAULT ''",
+    },
+    event_indexes=("CREATE INDEX IF NOT EXISTS stored_events_of_account ON stored_events (account)",),
     hash_text="lower(hex(hash))",
     history="originator_id",
-    raw="CAST(originator_id AS BLOB), originator_version, CAST(topic AS BLOB), CAST(state AS BLOB), CAST(hash AS BLOB)",
+    raw="CAST(originator_id AS BLOB), originator_version, CAST(topic AS BLOB), CAST(state AS BLOB), "
+    "CAST(hash AS BLOB), CAST(account AS BLOB), CAST(driver AS BLOB)",
 )
 
 _INSERT_EVENT = (
-    "INSERT INTO stored_events (originator_id, originator_version, topic, state, hash) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO stored_events (originator_id, originator_version, topic, state, hash, account, driver) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 
 _PUT_HEAD = (
@@ -96,11 +102,11 @@ class _SqliteRecorder(SQLiteProcessRecorder):
     def insert(self, cursor: SQLiteCursor, stored: Sequence[StoredEvent], hashes: Sequence[bytes], unit: Unit) -> None:
         """Write all of a unit, whose events these are."""
         events = [
-            (_hex(each), each.originator_version, each.topic, each.state, hash)
-            for each, hash in zip(stored, hashes, strict=True)  # noqa: A001 - the field's word
+            (_hex(each), each.originator_version, each.topic, each.state, hash, *named_in(event))
+            for each, hash, event in zip(stored, hashes, unit.events, strict=True)  # noqa: A001 - the field's word
         ]
         cursor.executemany(_INSERT_EVENT, events)
-        heads = {history: (version, hash.hex()) for history, version, _, _, hash in events}  # noqa: A001 - as above
+        heads = {history: (version, hash.hex()) for history, version, _, _, hash, *_ in events}  # noqa: A001 - as above
         cursor.executemany(_PUT_HEAD, [(history, *head) for history, head in heads.items()])
         for position in unit.positions:
             self._insert_tracking(cursor, Tracking(position.name, position.at))
@@ -135,8 +141,10 @@ class SqliteStore(RelationalStore):
         with sqlite_failures():
             self._recorder.create_table()
         with self._transaction() as cursor:
-            if "hash" not in _column_names(cursor, "stored_events"):
-                cursor.execute(SQLITE.add_hash)
+            for name in SQLITE.added.keys() - _column_names(cursor, "stored_events"):
+                cursor.execute(SQLITE.add_column(name))
+            for statement in SQLITE.event_indexes:
+                cursor.execute(statement)
             for row in (*rows, *OF_EVERY_STORE):
                 if not _make(cursor, table_of(row, SQLITE)) and row not in read_models:
                     raise StoreFailed(

@@ -11,7 +11,7 @@ another, of another version, with rows what belongs into its columns is unknown:
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import chain, zip_longest
 from operator import attrgetter
 from types import UnionType
@@ -57,10 +57,10 @@ class Dialect:
     value of a column of this type meets: an index has it, so that only queries that say it use the index; empty where
     no such care is needed. `put` inserts rows with a cursor, each in the place of one with its key, and
     `load` does so where there are none yet; they raise `ValueError` for what does not fit. `from_uuid` and `to_uuid`
-    lead to an id as the database has it, and back; `id` is the type of that. Of a stored event `account` is its
-    account, `history` the id of its history in hexadecimal digits, and `raw` are its columns as the bytes that are
-    stored: this id, version, topic, state, hash; `add_hash` adds the column of the last one,
-    and `hash_text` is that in hexadecimal digits.
+    lead to an id as the database has it, and back; `id` is the type of that. Of a stored event `history` is the id of
+    its history in hexadecimal digits, and `raw` are its columns as the bytes that are stored: this id, version, topic,
+    state, hash, account, driver; `hash_text` is the hash in hexadecimal digits. `added` are the columns that the
+    library does not make, with what they are declared as, and `event_indexes` the statements that make the indexes.
     """
 
     placeholder: str
@@ -74,11 +74,15 @@ class Dialect:
     from_uuid: Callable[[UUID], Any]
     to_uuid: Callable[[Any], UUID]
     id: str
-    account: str
     history: str
     raw: str
-    add_hash: str
+    added: Mapping[str, str] = field(hash=False)
+    event_indexes: tuple[str, ...]
     hash_text: str
+
+    def add_column(self, name: str) -> str:
+        """The statement that gives stored events one of the columns that the library does not make."""
+        return f"ALTER TABLE stored_events ADD COLUMN {name} {self.added[name]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

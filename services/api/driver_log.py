@@ -53,8 +53,8 @@ class DriverLog:
 def logs_of_driver(installation: Installation, account: AccountId, driver: PortalDriverId) -> Mapping[str, Log]:
     """Every log by the name that people know it by, with what it has about this driver.
 
-    That are the histories of the driver, of the account, and of the scans of its rosters; a log of which it is not
-    known what it has of a driver is read whole.
+    That are the histories of the driver, of the account, and of the scans of its rosters; of a log of which it is not
+    known what it has of a driver, everything about the account.
     """
     ids: Mapping[str, Sequence[UUID]] = {
         ACCOUNTS: [account_stream(account)],
@@ -67,6 +67,8 @@ def logs_of_driver(installation: Installation, account: AccountId, driver: Porta
     }
     stores = installation.readers.stores
     return {
-        each.log_title: DriverLog(stores[each.name], ids[each.log]) if each.log in ids else stores[each.name].log
+        each.log_title: DriverLog(stores[each.name], ids[each.log])
+        if each.log in ids
+        else stores[each.name].log_of(account)
         for each in installation.registry
     }

@@ -450,6 +450,8 @@ async def reader_of(installation: Installation, query: EventQuery) -> EventReade
     if filters.driver is not None and not await readers.call(is_stated, readers.intake, filters.driver, account):
         raise await readers.call(unknown_driver, readers.intake, account, filters.driver)
     known: Mapping[str, Log] = installation.logs
+    if account is not None:
+        known = {each.log_title: readers.stores[each.name].log_of(account) for each in installation.registry}
     if account is not None and filters.driver is not None:
         known = logs_of_driver(installation, AccountId(account), PortalDriverId(filters.driver))
         filters = replace(filters, effects=await readers.call(_effects, readers.decider, filters))

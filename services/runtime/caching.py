@@ -107,6 +107,10 @@ class CachingStore:
         """Everything that was stored as an event, in the order of commits."""
         return self.behind.log
 
+    def log_of(self, account: str) -> Log:
+        """See `Store.log_of`."""
+        return self.behind.log_of(account)
+
     def commit(self, unit: Unit) -> bool:
         """Store a unit, and know its rows from then on; everything is forgotten when it is not stored."""
         self._await()

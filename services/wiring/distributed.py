@@ -16,6 +16,8 @@ from adapters.signing import RootSigner
 from adapters.store.locks import InstanceLock, PostgresLeaderLock, UpgradeLock, running_schemas
 from adapters.store.migrating import in_postgres
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
+from adapters.store.questions import SCHEMA as QUESTIONS
+from adapters.store.questions import QuestionViews, make_questions
 from domain.store import Row
 from services.api.authentication import ACCESS_ROWS, Access, Provider, ProviderSettings
 from services.api.installation import Installation, Readers
@@ -328,6 +330,7 @@ class Distributed:
             schema=self._schema(spec.schema),
             log_name=spec.log,
             rows=spec.rows if rows is None else rows,
+            views=[to_questions(self._settings.database_prefix).links],
         )
         return opened.enter_context(closing(store))
 
@@ -378,8 +381,17 @@ async def create_topics(settings: KafkaSettings) -> Sequence[str]:
     )
 
 
+def to_questions(prefix: str) -> QuestionViews:
+    """What can be asked by SQL of the installation whose schemas begin so."""
+    return QuestionViews(
+        schema=f"{prefix}{QUESTIONS}",
+        decider=f"{prefix}{SERVICES['decider'].schema}",
+        projectors={str(spec.target): f"{prefix}{spec.schema}" for spec in SERVICES.values() if spec.target},
+    )
+
+
 def migrate_database(settings: DistributedSettings) -> Sequence[str]:
-    """Create the schemas and tables that are missing, and migrate those that hold work in hand.
+    """Create the schemas, tables and views that are missing, and migrate the tables that hold work in hand.
 
     Answers which tables of read models are of another version, as schema.table: the first process to start makes them
     again. Raises `StoreFailed`.
@@ -394,5 +406,9 @@ def migrate_database(settings: DistributedSettings) -> Sequence[str]:
         }
         migrate_tables(old, lambda account: partition_of(account, settings.kafka_partitions))
     read_models = {f"{prefix}{spec.schema}": spec.tables for spec in SERVICES.values()}
-    migrate(url, password, {f"{prefix}{schema}": rows for schema, rows in SCHEMAS.items()}, read_models=read_models)
-    return Distributed(settings).stale_tables()
+    views = to_questions(prefix)
+    schemas = {f"{prefix}{schema}": rows for schema, rows in SCHEMAS.items()}
+    migrate(url, password, schemas, read_models=read_models, views=[views.links])
+    stale = Distributed(settings).stale_tables()
+    make_questions(url, password, views, is_current=views.links.table not in stale)
+    return stale

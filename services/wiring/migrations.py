@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from adapters.store.migrating import OldTables, chain_histories
+from adapters.store.migrating import OldTables, chain_histories, name_events
 from services.runtime.consumer import PartitionOf
 from services.wiring.registry import SERVICES
 
@@ -124,18 +124,33 @@ def _migrate_deliveries(found: _Migration) -> None:
 
 def _chain_histories(found: _Migration) -> None:
     """Each history becomes a chain of hashes, as it is stored now."""
+    if _lacks(found, "hash"):
+        chain_histories(found.tables, _progress("histories are chained", found.service))
+
+
+def _name_events(found: _Migration) -> None:
+    """Each event is found by its account, and by its driver."""
+    if _lacks(found, "account"):
+        name_events(found.tables, _progress("events get the names of their accounts", found.service))
+
+
+def _lacks(found: _Migration, column: str) -> bool:
+    """Whether there are stored events, without this column."""
     columns = found.tables.columns().get("stored_events")
-    if columns is None or "hash" in columns:
-        return
+    return columns is not None and column not in columns
+
+
+def _progress(what: str, service: str) -> Callable[[int], None]:
+    """Says now and then how far a script is."""
     said_at = monotonic()
 
     def on_step(done: int) -> None:
         nonlocal said_at
         if monotonic() - said_at >= _BETWEEN:
             said_at = monotonic()
-            _log.warning("histories are chained", service=found.service, events=done)
+            _log.warning(what, service=service, events=done)
 
-    chain_histories(found.tables, on_step)
+    return on_step
 
 
 _BETWEEN: Final = 2.0
@@ -173,6 +188,7 @@ _SCRIPTS: Sequence[tuple[int, str, _Script]] = (
     (2, "a link's delivery, and a breaker, is one row", _migrate_deliveries),
     (3, "each history is a chain of hashes", _chain_histories),
     (4, "messages are found by state and place", _drop_former_indexes),
+    (5, "each event is found by its account and driver", _name_events),
 )
 """Every script, by its number, with what it does."""
 

@@ -1,5 +1,6 @@
 """The histories that a store keeps: each in order, many by one call, all of them in pages."""
 
+from dataclasses import replace
 from uuid import UUID, uuid5
 
 import pytest
@@ -117,6 +118,19 @@ class Histories:
         assert [*store.log.read_back(store.log.end() + 1, 10)] == whole[::-1]
         assert [*store.log.read_back(whole[2].position, 1)] == [whole[1]]
         assert [*store.log.read_back(whole[0].position, 10)] == []
+
+    def test_a_log_can_be_read_as_if_it_had_only_the_records_of_an_account(self, store: Store) -> None:
+        for number in "123456":
+            account = "acme" if int(number) % 2 else "other"
+            store.commit(unit(replace(fact(number), account=account)))
+        whole = [*store.log.read(0, 10)]
+        own, others = whole[::2], whole[1::2]
+        assert [*store.log_of("acme").read(0, 10)] == own
+        assert [*store.log_of("other").read(others[0].position, 1)] == [others[1]]
+        assert [*store.log_of("acme").read_back(own[2].position, 10)] == [own[1], own[0]]
+        assert [*store.log_of("nobody").read(0, 10)] == []
+        assert store.log_of("acme").end() == store.log.end()
+        assert store.log_of("acme").name == store.log.name
 
     def test_a_store_without_events_has_no_ids(self, store: Store) -> None:
         assert list(store.ids(None, 10)) == []

@@ -300,8 +300,9 @@ async def every_page(app: FastAPI) -> None:
             if "get" in verbs:
                 named = {each["name"] for each in verbs["get"].get("parameters", ())}
                 of_one = {name: value for name, value in known.items() if name in named}
+                of_account = [{"account": str(ACME), "order": "newest"}] if "order" in named else []
                 past = [{**of_one, "as_of": "2026-06-01"}] if "as_of" in named else []
-                for query in ({}, of_one, *past):
+                for query in ({}, of_one, *of_account, *past):
                     answer = await client.get(path.format(**known), params=query)
                     assert answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR, f"{path}: {answer.text}"
 

@@ -50,11 +50,11 @@ def id_of(history: str, version: int) -> str:
 
 def flip_a_byte(connection: sqlite3.Connection, events: Events, random: Random) -> tuple[str, int | None]:
     position, history, version = random.choice(events)
-    column = random.choice(["state", "state", "topic", "hash"])
+    column = random.choice(["state", "state", "topic", "hash", "account", "driver"])
     ((stored,),) = connection.execute(f"SELECT CAST({column} AS BLOB) FROM stored_events WHERE rowid = ?", [position])  # noqa: S608 - a test's own names
     altered = bytearray(stored)
     altered[random.randrange(len(altered))] ^= random.randrange(1, 256)
-    kind = "TEXT" if column == "topic" else "BLOB"
+    kind = "BLOB" if column in ("state", "hash") else "TEXT"
     connection.execute(f"UPDATE stored_events SET {column} = CAST(? AS {kind}) WHERE rowid = ?", [altered, position])  # noqa: S608 - as above
     return id_of(history, version), position
 

@@ -14,6 +14,9 @@ DRIVER = {"account": "acme", "driver": "3"}
 QUESTIONS = {
     "events of a driver": ("/events", DRIVER),
     "the newest of them": ("/events", {**DRIVER, "order": "newest", "reason": "conflict"}),
+    "events of an account": ("/events", {"account": "acme"}),
+    "the newest of an account": ("/events", {"account": "acme", "order": "newest", "reason": "conflict"}),
+    "the newest of an account since": ("/events", {"account": "acme", "order": "newest", "since": "2026-01-01"}),
     "what followed from a change": ("/events", {**DRIVER, "correlation": "change/1"}),
     "explanation as of": ("/accounts/acme/explanation", {"driver": "3", "as_of": NOW.isoformat()}),
     "driver as of": ("/accounts/acme/drivers/3", {"as_of": NOW.isoformat()}),
