@@ -20,6 +20,7 @@ from typer.main import get_group
 from docs import lifecycle
 from docs.contract import asyncapi, schemas
 from docs.contract_of_views import with_views
+from docs.values_schema import values_schema
 from domain.account import AccountEvent, ErasureBegan, Role
 from domain.driver_link import Rationale
 from domain.hash_chain import HistoryArchived, RootsSigned
@@ -94,6 +95,7 @@ def pages() -> dict[Path, str]:
         reference / "asyncapi.json": _json(with_views(asyncapi(version("driverlink")))),
         **{reference / "schemas" / f"{topic}.json": _json(schema) for topic, schema in schemas().items()},
         reference / "openapi.json": _json(openapi()),
+        DOCS.parent / "deploy" / "chart" / "values.schema.json": _json(values_schema()),
         DOCS / "how-to" / "consuming.md": _with_section(DOCS / "how-to" / "consuming.md", lifecycle.section()),
         DOCS / "explanation" / "adr" / "README.md": _page(
             "Architecture decision records", "docs/explanation/adr/", _records()
