@@ -28,11 +28,11 @@ def run(script: Path, *arguments: str, environment: dict[str, str] | None = None
     try:
         folder = cached(f"node-{_digest(script.parent)}", lambda path: _install(script.parent, path))
     except Unavailable as reason:
-        _do_without(f"NOT TESTED: {reason}")
+        do_without(f"NOT TESTED: {reason}")
     # A module finds its packages beside itself.
     copied = folder / f"{hashlib.sha256(script.read_bytes()).hexdigest()[:16]}-{script.name}"
     shutil.copyfile(script, copied)
-    ended = _ended(["node", str(copied), *arguments], folder, _RUN, environment)
+    ended = completed(["node", str(copied), *arguments], folder, _RUN, environment)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -49,19 +49,20 @@ def _install(pins: Path, folder: Path) -> None:
     folder.mkdir()
     for name in _PINS:
         shutil.copyfile(pins / name, folder / name)
-    ended = _ended(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, _INSTALL)
+    ended = completed(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, _INSTALL)
     if ended.returncode != 0:
         raise Unavailable(f"npm cannot install what {pins.name} pins: {ended.stderr.strip()[-500:]}")
 
 
-def _ended(
-    command: Sequence[str], folder: Path, seconds: float, environment: dict[str, str] | None = None
+def completed(
+    command: Sequence[str], folder: Path, seconds: float, environment: dict[str, str] | None = None, stdin: str = ""
 ) -> "subprocess.CompletedProcess[str]":
+    """What a command came to in this folder, which is given no more time than these seconds."""
     return subprocess.run(
         command,
         cwd=folder,
         env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -69,7 +70,8 @@ def _ended(
     )
 
 
-def _do_without(reason: str) -> NoReturn:
+def do_without(reason: str) -> NoReturn:
+    """Leave this test out for that reason; on CI it fails."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
