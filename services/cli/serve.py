@@ -76,7 +76,7 @@ async def _serve(
             err.print(f"{name} runs; its state is at http://{host}:{port}/ready", markup=False)
             return process
 
-        async with listening(health.to_app(), bound):
+        async with listening({bound: health.to_app()}):
             try:
                 await run_process(opening, health, stop=stop, patience=settings.patience)
             except Stuck as stuck:
@@ -102,7 +102,7 @@ async def _serve_api(settings: DistributedSettings) -> None:
         installation = shape.installation()
         try:
             host, port = bound.getsockname()[:2]
-            async with listening(to_app(installation), bound, slowest_head=settings.api_slowest_head):
+            async with listening({bound: to_app(installation)}, slowest_head=settings.api_slowest_head):
                 err.print(f"api runs; commands reach it with DRIVERLINK_API_URL=http://{host}:{port}", markup=False)
                 signing = asyncio.create_task(sign_daily(installation))
                 try:

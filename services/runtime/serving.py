@@ -6,13 +6,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from errno import errorcode
 from threading import Timer
 from typing import Any, Final
 
 import h11
+import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -139,10 +140,26 @@ class BoundedConnection(H11Protocol):
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, bound: socket.socket, *, slowest_head: float = SLOWEST_HEAD) -> AsyncIterator[None]:
-    """While this lasts, the application answers on this socket; heads have to come within this many seconds."""
-    ending = asyncio.Event()
+async def listening(
+    apps: Mapping[socket.socket, ASGIApp], *, slowest_head: float = SLOWEST_HEAD
+) -> AsyncIterator[None]:
+    """While this lasts, each application answers on its socket; heads have to come within this many seconds.
 
+    They end together, so that however many there are they take the time of one.
+    """
+    ending = asyncio.Event()
+    servers = [(_server(app, bound, ending, slowest_head), bound) for bound, app in apps.items()]
+    serving = [asyncio.create_task(server.serve(sockets=[bound])) for server, bound in servers]
+    try:
+        yield
+    finally:
+        ending.set()
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*serving)
+
+
+def _server(app: ASGIApp, bound: socket.socket, ending: asyncio.Event, slowest_head: float) -> "_Server":
     async def ended_in_time(scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
             await send(message)
@@ -153,7 +170,7 @@ async def listening(app: ASGIApp, bound: socket.socket, *, slowest_head: float =
         await app({**scope, ENDING: ending}, receive, sent)
 
     bounded = type("BoundedConnection", (BoundedConnection,), {"slowest_head": slowest_head})
-    server = _Server(
+    return _Server(
         uvicorn.Config(
             ended_in_time,
             # Only h11 bounds the size of a head; at a local socket none but our own user asks.
@@ -161,16 +178,9 @@ async def listening(app: ASGIApp, bound: socket.socket, *, slowest_head: float =
             lifespan="off",
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=int(GOODBYE),
+            timeout_graceful_shutdown=ANSWERED,
         )
     )
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
-    try:
-        yield
-    finally:
-        ending.set()
-        server.should_exit = True
-        await serving
 
 
 class _Server(uvicorn.Server):
@@ -185,14 +195,22 @@ class _Server(uvicorn.Server):
 CALLS_END: Final = 10.0
 """Seconds that calls under way have when a process has to end; then they are abandoned, and count as started."""
 
+ANSWERED: Final = 3
+"""Seconds in which commands that wait are answered behind that."""
+
 GOODBYE: Final = 5.0
-"""Seconds in which connections are closed, tokens given back, and commands that wait are answered."""
+"""Seconds in which connections are closed and tokens given back behind that."""
+
+LONGEST_ORDERLY_ENDING: Final = 20.0
+"""Seconds in which all of that is done, whatever others do meanwhile."""
 
 LONGEST_ENDING: Final = 25.0
 """Seconds after which a process that has to end is ended by force; nothing is lost by that."""
 
-_CANCELLED: Final = 1.0
+CANCELLED: Final = 0.5
 """Seconds that something cancelled has to come to its end."""
+
+_log = structlog.get_logger()
 
 
 async def closed(closings: Iterable[Coroutine[Any, Any, None]], within: float = GOODBYE) -> None:
@@ -213,7 +231,8 @@ async def ended(tasks: Iterable[asyncio.Task[Any]], within: float) -> None:
     for task in late:
         task.cancel()
     if late:
-        await asyncio.wait(late, timeout=_CANCELLED)
+        await asyncio.wait(late, timeout=CANCELLED)
+        _log.warning("abandoned what had not ended in time", tasks=len(late), seconds=within + CANCELLED)
 
 
 def end_by_force_later() -> None:

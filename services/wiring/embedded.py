@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -143,12 +143,8 @@ async def serving(
                 bound.bind(str(folder.socket))
                 os.umask(mask)
                 bound.listen()
-                async with AsyncExitStack() as listened:
-                    await listened.enter_async_context(listening(at_local_socket(app), bound))
-                    if console:
-                        await listened.enter_async_context(
-                            listening(at_loopback(app), console, slowest_head=settings.api_slowest_head)
-                        )
+                apps = {bound: at_local_socket(app), **({console: at_loopback(app)} if console else {})}
+                async with listening(apps, slowest_head=settings.api_slowest_head):
                     yield installation
         finally:
             os.umask(mask)

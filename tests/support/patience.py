@@ -58,5 +58,5 @@ async def commanded(settings: DistributedSettings) -> AsyncIterator[tuple[httpx.
 async def reached_by_commands(installation: Installation) -> AsyncIterator[dict[str, str]]:
     """The variables of commands that reach the API of this installation, which is served meanwhile."""
     with tcp_socket("127.0.0.1", 0) as bound:
-        async with listening(at_local_socket(to_app(installation)), bound):
+        async with listening({bound: at_local_socket(to_app(installation))}):
             yield {f"{PREFIX}API_URL": f"http://127.0.0.1:{bound.getsockname()[1]}"}

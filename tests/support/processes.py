@@ -4,7 +4,7 @@ import asyncio
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -42,12 +42,15 @@ async def sandboxes() -> AsyncIterator[RunningSandboxes]:
 class Up:
     """`driverlink up` on a data folder, started again after each kill.
 
-    `ahead` is by how much its clock is, `most_bytes` its address space at most; both hold from the next start on.
+    `ahead` is by how much its clock is, `most_bytes` its address space at most, `begin` what it begins with; they hold
+    from the next start on. `printed` is what it had printed when it ended.
     """
 
     def __init__(self, data: Path, targets: RunningSandboxes, **settings: str) -> None:
         self.socket = DataFolder(data).socket
         self.ahead: timedelta | None = None
+        self.begin: Callable[[], None] = main
+        self.printed = ""
         self.most_bytes = resource.RLIM_INFINITY
         self._environment = {
             **os.environ,
@@ -58,18 +61,20 @@ class Up:
             **{f"DRIVERLINK_{name.upper()}": value for name, value in {**UNHURRIED, **settings}.items()},
         }
         self._process: Loaded | None = None
+        self._output: int | None = None
 
     async def start(self) -> None:
         """Start it, and wait until it answers."""
         ahead = {} if self.ahead is None else {AHEAD: str(self.ahead.total_seconds())}
         with TemporaryFile() as output:
-            self._process = Loaded(["up"], self._environment | ahead, output, begin=up if ahead else main)
-            resource.prlimit(self._process.pid, resource.RLIMIT_AS, (self.most_bytes, self.most_bytes))
-            while not await self._answers():
-                if self._process.poll() is not None:
-                    output.seek(0)
-                    raise AssertionError(output.read().decode())
-                await asyncio.sleep(0.02)
+            self._output = os.dup(output.fileno())
+            self._process = Loaded(["up"], self._environment | ahead, output, begin=up if ahead else self.begin)
+        resource.prlimit(self._process.pid, resource.RLIMIT_AS, (self.most_bytes, self.most_bytes))
+        while not await self._answers():
+            if self._process.poll() is not None:
+                self._keep_printed()
+                raise AssertionError(self.printed)
+            await asyncio.sleep(0.02)
 
     def most_megabytes(self) -> float:
         """The most memory that the process which runs now has had at any time."""
@@ -89,7 +94,16 @@ class Up:
         if self._process is None:
             return 0
         self._process.send_signal(number)
-        return await asyncio.to_thread(self._process.wait)
+        status = await asyncio.to_thread(self._process.wait)
+        self._keep_printed()
+        return status
+
+    def _keep_printed(self) -> None:
+        if self._output is not None:
+            with os.fdopen(self._output, "rb") as output:
+                output.seek(0)
+                self.printed = output.read().decode(errors="replace")
+            self._output = None
 
     async def _answers(self) -> bool:
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket), verify=NO_TLS)

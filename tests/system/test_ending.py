@@ -5,17 +5,15 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from time import monotonic
 
-from services.runtime.serving import CALLS_END, GOODBYE
+from services.runtime.serving import ANSWERED, CALLS_END, CANCELLED, GOODBYE, LONGEST_ENDING, LONGEST_ORDERLY_ENDING
 from services.sandbox.demo import Stage
 from tests.support.acme import CREDENTIALS, acme_sandboxes, in_sync, open_account, put_state, turn_on, until
+from tests.support.hanging import HANGS
 from tests.support.portal_fleet import driver, to_seed
 from tests.support.processes import Up, outliving_client
+from tests.support.up_watched import WAITED, up_watched
 from tests.system.test_portal_api import BOB, JANE
-
-ENOUGH = CALLS_END + 2 * GOODBYE
-"""Seconds that the documentation promises, for a machine that is busy."""
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -59,6 +57,12 @@ def started(data: Path) -> int:
         return int(file.execute("SELECT COUNT(*) FROM deliveries WHERE started <> 0").fetchone()[0])
 
 
+def waited(up: Up) -> float:
+    """For how many seconds there was nothing to do between the signal and the end."""
+    *_, line = up.printed.splitlines()
+    return float(line.removeprefix(WAITED))
+
+
 async def play(data: Path, part: bytes) -> None:
     settings = {"portal_read_every": "0.2"}
     async with acme_sandboxes(to_seed([JANE, BOB])) as targets, endless(part) as (target, address):
@@ -72,14 +76,14 @@ async def play(data: Path, part: bytes) -> None:
             assert await up.stop() == 0
 
             stuck = Up(data, targets, portal_url=targets.portal, driveri_url=address, motive_url=address, **settings)
+            stuck.begin = up_watched
             await stuck.start()
             await put_state(
                 targets.portal, to_seed([driver(1, name="Janet", driver_id="D1", email="jane@fleet.test"), BOB])
             )
             await target.is_written_to.wait()
-            told_at = monotonic()
             assert await stuck.stop() == 0
-            assert monotonic() - told_at < ENOUGH
+            assert CALLS_END <= waited(stuck) < LONGEST_ORDERLY_ENDING
             assert started(data) == 1
 
             await up.start()
@@ -88,9 +92,13 @@ async def play(data: Path, part: bytes) -> None:
             assert started(data) == 0
 
 
+def test_what_is_waited_for_behind_each_other_at_the_end_fits_into_what_is_promised() -> None:
+    assert CALLS_END + CANCELLED + ANSWERED + GOODBYE + CANCELLED < LONGEST_ORDERLY_ENDING < LONGEST_ENDING
+
+
 def test_up_ends_in_bounded_time_while_a_target_is_silent_or_sends_headers_without_an_end(tmp_path: Path) -> None:
     async def in_time() -> None:
-        async with asyncio.timeout(180), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(HANGS), asyncio.TaskGroup() as group:
             for name, part in {"silent": b"", "endless": b"X-More: 1\r\n"}.items():
                 group.create_task(play(tmp_path / name, part))
 

@@ -32,7 +32,7 @@ async def served(
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
         # The client is closed last: the process ends while its streams are open.
         client = await opened.enter_async_context(httpx.AsyncClient(base_url=url, timeout=10))
-        await opened.enter_async_context(listening(enter(stand.app), bound))
+        await opened.enter_async_context(listening({bound: enter(stand.app)}))
         yield client
 
 

@@ -99,7 +99,7 @@ def at_a_port(folder: Path) -> Iterator[dict[str, str]]:
     begun, ending, keys = Event(), Event(), list[str]()
 
     async def serve(bound: socket.socket) -> None:
-        async with serving(EmbeddedSettings(data=folder)) as installation, listening(to_app(installation), bound):
+        async with serving(EmbeddedSettings(data=folder)) as installation, listening({bound: to_app(installation)}):
             grants = {EVERYWHERE: frozenset({Role.ADMIN})}
             _, key = installation.access.create_key("tests", grants, by="operator", expires=None)
             keys.append(key)

@@ -31,7 +31,7 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     with tcp_socket("127.0.0.1", 0) as bound:
-        async with listening(answer, bound, slowest_head=SLOWEST):
+        async with listening({bound: answer}, slowest_head=SLOWEST):
             yield bound.getsockname()[1]
 
 
@@ -119,7 +119,7 @@ async def test_nothing_is_sent_to_a_client_that_is_gone(
     with socket.socket(family) as bound, client:
         bound.bind(("127.0.0.1", 0) if family is socket.AF_INET else str(tmp_path / "socket"))
         bound.listen()
-        async with listening(stream, bound):
+        async with listening({bound: stream}):
             client.connect(bound.getsockname())
             client.sendall(WHOLE)
             async with asyncio.timeout(10):
