@@ -142,6 +142,20 @@ _FIELDS: Final[Mapping[str, Schema]] = {
         "description": "The driver's personal data; a field that is absent is blank.",
         **_PERSONAL,
     },
+    "exchanges": {
+        "type": ["array", "null"],
+        "items": {
+            "type": "object",
+            "properties": {
+                "method": {"type": "string"},
+                "route": {"type": "string", "description": "The path with names in place of ids."},
+                "status": {"type": "integer", "description": "Of the answer; 0 where there was none."},
+                "code": {"type": "string", "description": "The vendor's own code of an error; empty for none."},
+                "milliseconds": {"type": "integer", "description": "How long it took."},
+            },
+        },
+        "description": "The requests that were made for it, in order; without anything about anybody.",
+    },
     "sequence": {"type": "integer", "description": "The number of the Portal's change that it follows from."},
     "decision": {
         "type": "integer",

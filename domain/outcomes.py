@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TypedDict, assert_never
+from typing import Any, TypedDict, assert_never
 from uuid import UUID
 
 from domain.claims import Batch
@@ -64,6 +64,9 @@ class CallAnswered(ReportEvent, topic="Report.CallAnswered"):
     `key`, `active` and `profile` are the target driver as it was seen then, if one was; `left` is a key that the call
     took away, or did not find. CONFIRMED without a key, or of an inactive driver: the driver is gone.
     `is_shown` is false where the answer did not show the driver, and `profile` is what the write makes true.
+    `exchanges` are the requests that were made, in order: each with its `method`, its `route` (the path with names in
+    place of ids), the `status` of the answer (0: there was none), the vendor's own `code` of an error, and how many
+    `milliseconds` it took; None where that was not kept.
     """
 
     driver: str
@@ -76,6 +79,7 @@ class CallAnswered(ReportEvent, topic="Report.CallAnswered"):
     reason: str
     detail: str
     is_shown: bool = True
+    exchanges: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
 """The roles that the outside plays for the services; adapters implement them."""
 
 from collections.abc import AsyncGenerator, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -36,6 +38,54 @@ class Missing:
 
 
 Answer = Done | Exists | Missing | Rejected | Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request to a target and its answer, without anything about anybody.
+
+    `route` is the path with names in place of ids. `status` is 0 where there was no answer, and `code` the vendor's own
+    word for an error, where it has one.
+    """
+
+    method: str
+    route: str
+    status: int
+    code: str
+    milliseconds: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What is stored."""
+        return {
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "code": self.code,
+            "milliseconds": self.milliseconds,
+        }
+
+
+MOST_EXCHANGES: Final = 50
+"""Exchanges that are kept of one attempt."""
+
+_exchanges: ContextVar[list[Exchange] | None] = ContextVar("exchanges", default=None)
+
+
+@contextmanager
+def noted_exchanges() -> Iterator[list[Exchange]]:
+    """What is exchanged with a target while this lasts, in order, by the task in which it lasts."""
+    found: list[Exchange] = []
+    token = _exchanges.set(found)
+    try:
+        yield found
+    finally:
+        _exchanges.reset(token)
+
+
+def note_exchange(exchange: Exchange) -> None:
+    """Note an exchange, where somebody wants to know of it."""
+    if (found := _exchanges.get()) is not None and len(found) < MOST_EXCHANGES:
+        found.append(exchange)
 
 
 class TargetDrivers(Protocol):

@@ -124,7 +124,8 @@ class DriveriTokens(SharedToken):
         oldest = min(named, key=lambda row: (row.access_token != refused, row.created_on or 0, _end(row)), default=None)
         if oldest is not None:
             path = f"/v1/auth/token/revoke/{quote(oldest.access_token_id or '', safe='')}"
-            await self._sender.send(Call(method="DELETE", path=path), self._basic)
+            call = Call(method="DELETE", path=path, route="/v1/auth/token/revoke/{token}")
+            await self._sender.send(call, self._basic)
 
     def _issue(self, reply: httpx.Response) -> Token:
         token = self._to_token(parsed(_accepted_token(reply), NewToken).data)
@@ -160,6 +161,7 @@ FIRST_PAGE: Final = MappingProxyType({"offset": "0", "limit": str(PAGE_SIZE), "s
 _GOODBYE: Final = 2.0
 """Seconds that Driveri has to take a token back when we end; a token that it does not take back expires in any case."""
 
+_TENANT: Final = "/v1/tenants/{tenant}"
 _DOTS: Final = {".": "%2E", "..": "%2E%2E"}
 
 
@@ -180,12 +182,16 @@ class DriveriClient:
 
     async def statuses(self) -> tuple[StatusRow, ...]:
         """The meanings of this tenant's driver status codes."""
-        reply = await self._send(Call(path=f"{self._tenant}/configurations"), VIEW_CONFIGURATIONS)
+        reply = await self._send(
+            Call(path=f"{self._tenant}/configurations", route=f"{_TENANT}/configurations"), VIEW_CONFIGURATIONS
+        )
         return statuses_of(_accepted(reply))
 
     async def page(self, query: Mapping[str, str], unreadable: UnreadableRecords | None = None) -> DriversPage:
         """One page of the list of drivers; what cannot be read on it is added to `unreadable`."""
-        reply = await self._send(Call(path=f"{self._tenant}/drivers", params=query), VIEW_DRIVERS)
+        reply = await self._send(
+            Call(path=f"{self._tenant}/drivers", route=f"{_TENANT}/drivers", params=query), VIEW_DRIVERS
+        )
         read = read_lines(_accepted(reply), DriversPage, DRIVERS)
         self.has_left_out |= read.left_out > 0
         if unreadable is not None:
@@ -196,7 +202,9 @@ class DriveriClient:
 
     async def lookup(self, driver_id: str) -> tuple[DriverRow, ...]:
         """The drivers of this id that Driveri shows without being asked for deleted ones."""
-        reply = await self._send(Call(path=f"{self._tenant}/driver", params={"driverId": driver_id}), VIEW_DRIVERS)
+        query = {"driverId": driver_id}
+        call = Call(path=f"{self._tenant}/driver", route=f"{_TENANT}/driver", params=query)
+        reply = await self._send(call, VIEW_DRIVERS)
         if reply.status_code == httpx.codes.NOT_FOUND:
             return ()
         found = read_lines(_accepted(reply), Lookup, DRIVERS).answer.data
@@ -207,6 +215,7 @@ class DriveriClient:
         call = Call(
             method="POST",
             path=f"{self._tenant}/drivers",
+            route=f"{_TENANT}/drivers",
             intent=Intent.WRITE if reinstate else Intent.CREATE,
             params={"reinstateDriver": str(reinstate).lower()},
             body=body,
@@ -216,7 +225,8 @@ class DriveriClient:
     async def edit(self, driver_id: str, body: Mapping[str, object]) -> httpx.Response:
         """Write these fields of a driver; a `driverId` among them is the new id."""
         path = f"{self._tenant}/drivers/{_quoted(driver_id)}"
-        return await self._write(Call(method="PUT", path=path, intent=Intent.WRITE, body=body))
+        route = f"{_TENANT}/drivers/{{driver}}"
+        return await self._write(Call(method="PUT", path=path, route=route, intent=Intent.WRITE, body=body))
 
     def slots(self) -> int:
         """How many calls may be under way now; see `RateLimiter.slots`."""

@@ -33,6 +33,7 @@ from adapters.http.response import (
     FailedTry,
     Intent,
     RepeatRefused,
+    code_of,
     count,
     failure_of_error,
     failure_of_redirect,
@@ -44,6 +45,7 @@ from adapters.http.response import (
     seconds_until,
 )
 from domain.failures import Reason, TargetFailed, Unavailable
+from domain.ports import Exchange, note_exchange
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -245,12 +247,13 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. `path` is below the base URL and already quoted.
+    """One request. `path` is below the base URL and already quoted; `route` is the same with names in place of ids.
 
     Where a vendor `may_lack` the call, 404 is an answer to it in whatever form.
     """
 
     path: str
+    route: str = ""
     method: str = "GET"
     intent: Intent = Intent.READ
     params: Mapping[str, str] = field(default_factory=dict)
@@ -345,11 +348,15 @@ class Sender:
             json=call.body,
             extensions=_EXTENSIONS,
         )
+        sent = self._clock()
         try:
             async with self._rate_limiter.slot() as began:
+                sent = self._clock()
                 reply = await read_whole(await self._transport.handle_async_request(request), self._limits)
         except httpx.RequestError as error:
+            self._note(call, sent, None)
             return failure_of_error(error, call.intent)
+        self._note(call, sent, reply)
         count(reply)
         if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
             asked_for = seconds_until(reply.headers.get("Retry-After"), self._clock())
@@ -360,6 +367,18 @@ class Sender:
             failure_of_redirect(reply, request.url, call.intent, path=call.path, setting=self._setting)
             or failure_of_reply(reply, call.intent, self._clock(), may_lack=call.may_lack)
             or reply
+        )
+
+    def _note(self, call: Call, sent: float, reply: httpx.Response | None) -> None:
+        """Note an exchange for who looks at it later."""
+        note_exchange(
+            Exchange(
+                method=call.method,
+                route=call.route or call.path,
+                status=reply.status_code if reply else 0,
+                code=code_of(reply) if reply else "",
+                milliseconds=max(0, round((self._clock() - sent) * 1000)),
+            )
         )
 
 

@@ -162,6 +162,15 @@ def failure_of_reply(reply: httpx.Response, intent: Intent, now: float, *, may_l
     return FailedTry(failure=failing(f"answered {status}", wait), is_passing=is_passing)
 
 
+_CODES: Final = re.compile(rb'"(?:messageCode|error_code|code)"\s*:\s*"([A-Z][A-Z0-9_]{1,40})"')
+
+
+def code_of(reply: httpx.Response) -> str:
+    """The vendor's own code of an error, which is in capitals and so says nothing about anybody; empty for none."""
+    found = _CODES.search(reply.content) if reply.is_error else None
+    return found[1].decode() if found else ""
+
+
 def down(detail: str, retry_after: float | None = None) -> Unavailable:
     """The vendor does not work at the moment."""
     return Unavailable(reason=Reason.DOWN, detail=detail, retry_after=retry_after)

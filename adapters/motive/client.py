@@ -231,7 +231,7 @@ class MotiveClient:
 
     async def user(self, key: str) -> User | None:
         """One user with the record ids of the external ids; None if no user has this key."""
-        user = await self._one(Call(path=_path_of(key)))
+        user = await self._one(Call(path=_path_of(key), route=_USER))
         if user is not None and user.key != key:
             raise TargetFailed(_ANOTHER)
         return user
@@ -259,7 +259,7 @@ class MotiveClient:
 
     async def edit(self, key: str, body: Mapping[str, object], profile: Profile) -> httpx.Response | None:
         """Write these fields of a user; None if no user has this key. The profile is what a refusal may repeat."""
-        reply = await self._write(Call(method="PUT", path=_path_of(key), intent=Intent.WRITE, body=body))
+        reply = await self._write(Call(method="PUT", path=_path_of(key), route=_USER, intent=Intent.WRITE, body=body))
         return None if _is_miss(reply, "user not found") else _accepted(reply, profile)
 
     async def add_external_id(self, key: str, entry: ExternalId) -> None:
@@ -276,8 +276,8 @@ class MotiveClient:
     async def remove_external_id(self, record: int) -> None:
         """Remove one external id; whether it took effect shows only when the user is read."""
         with suppress(RepeatRefused):
-            path = f"/v1/external_ids/{record}"
-            await self._send(Call(method="DELETE", path=path, intent=Intent.WRITE, may_lack=True))
+            path, route = f"/v1/external_ids/{record}", "/v1/external_ids/{record}"
+            await self._send(Call(method="DELETE", path=path, route=route, intent=Intent.WRITE, may_lack=True))
 
     def slots(self) -> int:
         """How many calls may be under way now; see `RateLimiter.slots`."""
@@ -321,6 +321,9 @@ def _accepted(reply: httpx.Response, profile: Profile | None = None) -> httpx.Re
     if reply.is_success:
         return reply
     raise TargetFailed(refused(reply, profile or {}))
+
+
+_USER: Final = "/v1/users/{user}"
 
 
 def _path_of(key: str) -> str:

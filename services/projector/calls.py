@@ -24,7 +24,7 @@ from domain.failures import (
 )
 from domain.identity import AccountId, Target, link_stream
 from domain.matching import ObservedDriver
-from domain.ports import Answer, Done, Exists, TargetDrivers
+from domain.ports import Answer, Done, Exchange, Exists, TargetDrivers
 from domain.profile import to_change, unreadable
 from domain.store import StoreFailed
 from services.projector.read_models import Delivery, Driver
@@ -78,12 +78,14 @@ class Attempt:
 
     `was_started`: an attempt was started before and has no outcome, so it is read back first.
     `is_due`: the calls may be made; otherwise the delivery is only read back.
+    `exchanges` are what was exchanged with the target, once it has ended.
     """
 
     driver: Driver
     delivery: Delivery
     was_started: bool = False
     is_due: bool = True
+    exchanges: tuple[Exchange, ...] = ()
 
 
 Pause = Callable[[float], Awaitable[None]]

@@ -268,6 +268,7 @@ class Outcomes:
             reason=str(reason),
             detail=detail,
             is_shown=is_shown,
+            exchanges=[each.to_json() for each in attempt.exchanges],
         )
 
 

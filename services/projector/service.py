@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -9,7 +10,7 @@ import structlog
 
 from domain.failures import Reason, Rejected, Unavailable
 from domain.identity import AccountId, Key
-from domain.ports import TargetDrivers
+from domain.ports import TargetDrivers, noted_exchanges
 from domain.store import StoreConflict
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Attempt, OutcomeUnknown, Pause, Result, TargetCaller
@@ -168,16 +169,21 @@ class ProjectorApp:
         self._changed.set()
 
     async def _make_safely(self, attempt: Attempt, drivers: TargetDrivers | Rejected) -> tuple[Attempt, Result]:
-        """The result of an attempt, whatever goes wrong."""
+        """The result of an attempt, whatever goes wrong, with what was exchanged for it."""
+        with noted_exchanges() as exchanges:
+            result = await self._result_of(attempt, drivers)
+        return replace(attempt, exchanges=tuple(exchanges)), result
+
+    async def _result_of(self, attempt: Attempt, drivers: TargetDrivers | Rejected) -> Result:
         try:
             async with asyncio.timeout(LONGEST_ATTEMPT):
-                return attempt, await self._make(attempt, drivers)
+                return await self._make(attempt, drivers)
         except TimeoutError:
             detail = f"given up after {LONGEST_ATTEMPT:.0f} seconds, before everything was answered"
-            return attempt, Unavailable(reason=Reason.NO_ANSWER, detail=detail)
+            return Unavailable(reason=Reason.NO_ANSWER, detail=detail)
         except Exception as failure:  # noqa: BLE001 - one driver's trouble is its own, whatever it is
             _log.exception("call failed unexpectedly", account=attempt.driver[0], driver=attempt.driver[1])
-            return attempt, Unavailable(reason=Reason.NO_ANSWER, detail=f"unexpected {type(failure).__name__}")
+            return Unavailable(reason=Reason.NO_ANSWER, detail=f"unexpected {type(failure).__name__}")
 
     async def _make(self, attempt: Attempt, drivers: TargetDrivers | Rejected) -> Result:
         if isinstance(drivers, Rejected):

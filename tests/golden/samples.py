@@ -266,6 +266,15 @@ _ALL: tuple[Event, ...] = (
         reason="",
         detail="",
         is_shown=False,
+        exchanges=[
+            {
+                "method": "PUT",
+                "route": "/v1/tenants/{tenant}/drivers/{driver}",
+                "status": 200,
+                "code": "",
+                "milliseconds": 41,
+            }
+        ],
     ),
     ObservedDriverSeen(**_seen(1), active=False, profile=_PROFILE),
     ObservedDriverGone(**_seen(2)),
