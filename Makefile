@@ -17,7 +17,7 @@ NEED_PYTHON = @test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.ver
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo console test covered tested test-long test-browser approve check fix bench bench-scale trace pictures docs up sandbox lock clean
+.PHONY: help demo console test covered tested test-long test-browser approve check fix bench bench-scale trace pictures docs capsules up sandbox lock clean
 
 help: ## Print these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ fix: $(INSTALLED) ## Format, and mend what the linter can mend
 pictures: $(INSTALLED) ## Draw the pictures of the docs again, to be looked at (needs Chromium)
 	@$(BIN)/python -m docs.pictures
 	@$(BIN)/python -m tests.browser.pictures
+
+capsules: $(INSTALLED) ## Make the golden capsules again, of histories on sandboxes
+	$(BIN)/python -m tests.golden.made_capsules
 
 docs: $(INSTALLED) ## Write the generated reference pages
 	$(BIN)/python docs/generate.py

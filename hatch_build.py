@@ -19,7 +19,7 @@ class CommitHook(BuildHookInterface):
             return
         written = Path(mkdtemp(prefix="driverlink-build-")) / "commit.txt"
         written.write_text(f"{commit}\n", "ascii")
-        build_data["force_include"][str(written)] = "services/cli/commit.txt"
+        build_data["force_include"][str(written)] = "services/api/commit.txt"
 
     def _asked(self) -> str:
         if not (Path(self.root) / ".git").exists():

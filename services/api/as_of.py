@@ -159,7 +159,7 @@ def _position(placed: tuple[int, Event]) -> int:
 def streams_of(logs: Logs, account: AccountId, driver: PortalDriverId | None) -> Mapping[str, Iterable[UUID]]:
     """By log the histories of an account, or those that concern a driver; found by keys. Raises `StoreFailed`."""
     decider = logs[DECISIONS]
-    drivers = _related(logs[CHANGES], account, driver) if driver else _every_driver(logs[CHANGES], account)
+    drivers = related(logs[CHANGES], account, driver) if driver else _every_driver(logs[CHANGES], account)
     streams: dict[str, Iterable[UUID]] = {
         ACCOUNTS: [account_stream(account)],
         CHANGES: (portal_driver_stream(account, each) for each in drivers),
@@ -170,7 +170,7 @@ def streams_of(logs: Logs, account: AccountId, driver: PortalDriverId | None) ->
     }
     for target in Target:
         projector = logs[outcomes_of(target)]
-        keys = _keys_of(decider, projector, account, target, drivers) if driver else _every_key(projector, account)
+        keys = keys_of(decider, projector, account, target, drivers) if driver else _every_key(projector, account)
         streams[outcomes_of(target)] = chain(
             (scan_stream(account, target), breaker_stream(account, target)),
             _of_target(account, target, drivers, keys),
@@ -196,7 +196,7 @@ def _every_key(projector: Store, account: AccountId) -> list[Key]:
     return [Key(str(key)) for (key,) in projector.count(RosterRow, {"account": account}, by=["key"])]
 
 
-def _related(intake: Store, account: AccountId, driver: PortalDriverId) -> list[PortalDriverId]:
+def related(intake: Store, account: AccountId, driver: PortalDriverId) -> list[PortalDriverId]:
     """A driver, and those who ever had an id or an e-mail address in common: they may have had the same target driver.
 
     So what was seen of that may be among their outcomes.
@@ -209,7 +209,7 @@ def _related(intake: Store, account: AccountId, driver: PortalDriverId) -> list[
     return [driver, *sorted({PortalDriverId(row.driver) for row in alike} - {driver})]
 
 
-def _keys_of(
+def keys_of(
     decider: Store, projector: Store, account: AccountId, target: Target, drivers: Sequence[PortalDriverId]
 ) -> set[Key]:
     """The target drivers that the links of these drivers, and outcomes, ever named."""

@@ -1,6 +1,6 @@
 """`/v1/journal`: what people did that no event says, each with who and why.
 
-Credentials, push secrets, webhooks, API keys, dead letters, and identifiers that were approved.
+Credentials, push secrets, webhooks, API keys, dead letters, capsules, and identifiers that were approved.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,6 +40,7 @@ _FACTS: Final[Mapping[str, str]] = {
     "ping_webhook": "{who} sent a ping to the webhook {subject}.",
     "resend_webhook_message": "{who} sent a message to the webhook {subject} again.",
     "approve_rekeyings": "{who} approved other identifiers of drivers (set {subject}).",
+    "make_capsule": "{who} made a capsule of driver {subject}.",
     "discard_letter": "{who} discarded the dead letter {subject}.",
     "resubmit_letter": "{who} resubmitted the dead letter {subject}.",
     "resubmit_letters": "{who} resubmitted {subject} dead letters.",

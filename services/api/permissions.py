@@ -164,6 +164,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "make_plan": _READ,
     "apply_plan": _OPERATE,
     "run_backtest": _READ,
+    "make_capsule": _STATE,
     "show_reconciliation": _READ,
     "request_reconciliation": _OPERATE,
     "list_reconciliations": _READ,

@@ -33,6 +33,7 @@ from services.api.installation import ServiceDown
 from services.api.permissions import Forbidden, NotAsSeen, Unauthenticated
 from services.api.routing import RateExceeded
 from services.api.schema import FieldError, Malformed, Problem, field_errors, in_one_line
+from services.capsules.capsule import CapsuleUnusable
 from services.intake.handlers import ReKeyingHeld, SnapshotRefused, UnknownDriver
 from services.intake.pushing import PushIdReused
 from services.webhooks.endpoints import EndpointRefused, UnknownEndpoint
@@ -138,6 +139,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
         404,
         "It was handled or discarded, or never was there: list dead letters again.",
     ),
+    CapsuleUnusable: _kind("no-capsule", "No capsule of the driver can be made", 409, "`detail` says why."),
     SnapshotRefused: _kind(
         "snapshot-refused",
         "The list cannot be accepted as a full snapshot",

@@ -8,7 +8,6 @@ from enum import StrEnum
 from importlib import import_module
 from inspect import cleandoc
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Annotated, Any, TextIO, cast
 
 import typer
@@ -55,6 +54,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "topics": ("maintenance", "Create the topics of a distributed deployment."),
         "erase": ("maintenance", "Erase the data of removed accounts from every store, and from archives."),
         "rebuild": ("maintenance", "Rebuild every read model from the log, or check them."),
+        "capsule": ("capsules", "Put everything that happened to one driver into one file, masked."),
         "verify": ("verification", "Check that every stored event is as it was stored, and none is missing."),
         "archives": ("archives", "Copy old history to files that prove what they have, and list them."),
         "handover": ("maintenance", "Let a successor that starts from the logs take the place of a service."),
@@ -63,6 +63,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Development": {
         "demo": ("sandbox", "Synchronise a sample fleet with local sandboxes of Driveri and Motive."),
+        "replay": ("replays", "Run a capsule through the real decider and projector, and compare."),
         "sandbox": ("sandbox", "Run local sandboxes of the Driveri, Motive and Portal APIs until Ctrl-C."),
     },
 }
@@ -71,7 +72,19 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 So the overview is printed without loading any of these modules.
 """
 
-_LOGGED = ("up", "serve", "database", "topics", "erase", "rebuild", "archives", "handover", "demo", "sandbox")
+_LOGGED = (
+    "up",
+    "serve",
+    "database",
+    "topics",
+    "erase",
+    "rebuild",
+    "archives",
+    "handover",
+    "demo",
+    "sandbox",
+    "replay",
+)
 """The commands that run services or open stores; the others ask the API, and have nothing to log."""
 
 _PYDANTIC_PREFIX = "Value error, "
@@ -267,37 +280,10 @@ app = typer.Typer(
 )
 
 
-_WRITTEN = Path(__file__).with_name("commit.txt")
-"""Written into the package by `hatch_build.py`."""
-
-_CHECKOUT = Path(__file__).parents[2]
-
-
-def version_line() -> str:
-    """The version and the commit, as `driverlink --version` prints them."""
-    from importlib.metadata import version
-
-    return f"driverlink {version('driverlink')} (commit {commit()})"
-
-
-def commit() -> str:
-    """The short id of the commit: written at build, else asked of git in a checkout, else `unknown`."""
-    if _WRITTEN.is_file():
-        return _WRITTEN.read_text("ascii").strip()
-    if not (_CHECKOUT / ".git").exists():
-        return "unknown"
-    import subprocess
-
-    try:
-        words = ["git", "-C", str(_CHECKOUT), "rev-parse", "--short=12", "HEAD"]
-        asked = subprocess.run(words, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603 - fixed words
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return asked.stdout.strip() or "unknown"
-
-
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature of a callback
     if wanted:
+        from services.api.version import version_line
+
         typer.echo(version_line())
         raise typer.Exit
 

@@ -256,6 +256,13 @@ class Services:
                     raise CommandRefused(str(line["problem"]["detail"]))
                 yield line
 
+    def content(self, path: str) -> bytes:
+        """What is there, as it is, and whole. Raises `CommandRefused`."""
+        with self._sent("GET", path, None, {}) as response:
+            if not _is_success(response):
+                self._read(response)
+            return b"\n".join(self._lines(response)) + b"\n"
+
     def _ask(
         self,
         method: str,

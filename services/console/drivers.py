@@ -1,12 +1,13 @@
 """The drivers of an account, and one driver whole: where it stands on each target, and how that came about."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.identity import Target
-from services.api import driver_details, driver_search, reconciliations, status
+from services.api import V1, driver_details, driver_search, reconciliations, status
 from services.api.as_of import AsOf
 from services.api.issues import RequestRetry, retry_parked
 from services.api.routing import Called, Installed, KnownAccount
@@ -87,6 +88,7 @@ async def show_driver_page(
         places=["portal", "account", *map(str, Target)],
         is_on=known.is_on,
         as_of=as_of or "",
+        capsule="/".join((V1, "accounts", quote(known.account, safe=""), "drivers", quote(driver, safe=""), "capsule")),
         situations={each.target: _situation(found, each.target) for each in found.targets},
     )
 

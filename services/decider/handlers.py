@@ -61,6 +61,13 @@ LinkDecision = tuple[DesiredDriver, Decide]
 
 _Hinted = HintedDriverSeen | HintedDriverGone
 
+_OF_WORK: Mapping[str, Rule] = {
+    "freed": deciding.look_at_freed,
+    "retry": deciding.look_again,
+    "reached": deciding.look_again,
+}
+"""The rules of the triggers that do not just decide."""
+
 _PAGE = 500
 
 _TOGETHER = 10
@@ -170,6 +177,13 @@ class Decider:
         self.order.done(unit, Chore.LOOKS, ((*place, drivers) for place, drivers in looked_at.items()), now)
         self._store.commit(unit)
         return len(looks)
+
+    def would_decide(self, link: tuple[AccountId, Target, str], kind: str, ref: str, reconciliation: int) -> Unit:
+        """What doing work in hand of this kind for one link alone comes to; nothing is stored."""
+        unit, now = Unit(), self._clock()
+        rule = _OF_WORK.get(kind, deciding.decide)
+        self._decide(unit, self._again([link], now, kind, ref, reconciliation, rule=rule), now)
+        return unit
 
     def reconcile(self) -> int:
         """Decide the next page of a running reconciliation, or end it behind the last page; how many drivers.

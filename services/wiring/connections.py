@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, Unpack
 
 from adapters.credentials import (
     AccountCredentials,
@@ -13,7 +13,7 @@ from adapters.credentials import (
 )
 from adapters.driveri.target import DriveriDrivers
 from adapters.driveri.wire import DriveriAccess
-from adapters.http.client import RateLimiter, RateLimits
+from adapters.http.client import RateLimiter, RateLimits, SenderOptions
 from adapters.http.oauth import OAuthGrant
 from adapters.motive.target import MotiveDrivers
 from adapters.motive.wire import MotiveAccess
@@ -121,6 +121,18 @@ class Connections:
             case MotiveAccess():
                 limits = _limits(settings.motive_calls_per_second, settings.motive_calls_at_once)
                 return MotiveDrivers(access, rate_limiter=RateLimiter(limits))
+
+
+def connected_by_key(
+    target: Target, base_url: str, key: tuple[str, str], tenant: str, **options: Unpack[SenderOptions]
+) -> TargetDrivers:
+    """A target at this address by the halves of an API key, at whatever rate; of Motive's only the second counts."""
+    match target:
+        case Target.DRIVERI:
+            access = DriveriAccess(base_url=base_url, tenant=tenant, client_id=key[0], client_secret=key[1])
+            return DriveriDrivers(access, **options)
+        case Target.MOTIVE:
+            return MotiveDrivers(MotiveAccess(base_url=base_url, api_key=key[1]), **options)
 
 
 def _limits(calls_per_second: float, calls_at_once: int) -> RateLimits:

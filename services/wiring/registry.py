@@ -438,13 +438,20 @@ def open_dry_run() -> Iterator[Store]:
 
     One that a killed process left is removed by the first that is opened a day later. Raises `StoreFailed`.
     """
+    with open_scratch(DECISIONS, (*DECIDER_ROWS, PlanStep)) as store:
+        yield store
+
+
+@contextmanager
+def open_scratch(log: str, rows: tuple[type[Row], ...]) -> Iterator[Store]:
+    """An empty store with these tables, in a temporary folder, as that of a dry run. Raises `StoreFailed`."""
     with suppress(OSError):
         for left in Path(gettempdir()).glob(f"{_PREFIX}*"):
             if left.lstat().st_mtime < time() - _LEFT:
                 rmtree(left, ignore_errors=True)
     with _folder_of_dry_run() as folder:
         path = Path(folder) / "scratch.sqlite"
-        with closing(SqliteStore(path, log_name=DECISIONS, rows=(*DECIDER_ROWS, PlanStep))) as store:
+        with closing(SqliteStore(path, log_name=log, rows=rows)) as store:
             yield store
 
 

@@ -22,6 +22,7 @@ QUESTIONS = {
     "driver as of": ("/accounts/acme/drivers/3", {"as_of": NOW.isoformat()}),
     "diff of a driver": ("/accounts/acme/diff", {"driver": "3", "from": "2026-01-01"}),
     "bisect": ("/accounts/acme/mismatches", {"driver": "3"}),
+    "capsule": ("/accounts/acme/drivers/3/capsule", {}),
     "lineage": ("/accounts/acme/lineage", {"id": "R3"}),
 }
 

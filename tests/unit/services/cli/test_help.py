@@ -16,13 +16,15 @@ from typer.main import get_command
 from domain.failures import ClearFailure
 from services.api import PREFIX
 from services.api.dead_letters import LetterName
+from services.api.version import version_line
 from services.cli import dead_letters
-from services.cli.app import _COMMANDS, LazyGroup, app, version_line
+from services.cli.app import _COMMANDS, LazyGroup, app
 from tests.support.commanding import command
 
 CLEAR = {
     "domain.store:StoreFailed",
     "services.api.dead_letters:BadName",
+    "services.capsules.capsule:CapsuleUnusable",
     "services.cli.client:CommandRefused",
     "services.cli.client:ContextsUnusable",
     "services.sandbox.story:NoCast",
@@ -119,7 +121,7 @@ def test_every_failure_with_a_clear_line_is_there(name: str) -> None:
 def test_the_version_has_the_commit_that_was_written_at_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = tmp_path / "commit.txt"
     written.write_text("0123456789ab\n", "ascii")
-    monkeypatch.setattr("services.cli.app._WRITTEN", written)
+    monkeypatch.setattr("services.api.version._WRITTEN", written)
     assert version_line() == "driverlink 0.1.0 (commit 0123456789ab)"
     assert command({}, "--version").out == f"{version_line()}\n"
 
@@ -127,7 +129,7 @@ def test_the_version_has_the_commit_that_was_written_at_build(tmp_path: Path, mo
 def test_the_commit_is_unknown_where_neither_a_build_nor_git_says_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cli.app._CHECKOUT", tmp_path)
+    monkeypatch.setattr("services.api.version._CHECKOUT", tmp_path)
     assert version_line().endswith("(commit unknown)")
 
 

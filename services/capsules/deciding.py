@@ -1,0 +1,231 @@
+"""Decides again what was decided for the driver of a capsule: by the real decider, each time in the state of then.
+
+Everything else is taken as it was: what was decided for other drivers, what the targets showed, and what they answered.
+So one decision that comes out otherwise does not make all that follow it differ, and the first step that differs is the
+one to look at. Of the guard's account-wide figures a decision has what counted then.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Final
+
+from domain.account import DeletesJudged
+from domain.driver_link import DriverLink, LinkEvent
+from domain.guard import WINDOW, DeleteLimit
+from domain.identity import Target
+from domain.outcomes import CallAnswered, DriverLookedUp, HintedDriverGone, HintedDriverSeen
+from domain.portal import Change
+from domain.rules import RULES
+from domain.store import Event, Store
+from services.api.as_of import projections, take
+from services.capsules.capsule import Capsule, Facts
+from services.decider.batch import load_links
+from services.decider.handlers import Decider
+from services.decider.order import BatchRow, Chore
+from services.decider.read_models import DeleteRow
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment
+
+_ABOUT_DRIVERS: Final = CallAnswered | DriverLookedUp
+_HINTED: Final = HintedDriverSeen | HintedDriverGone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayedDecision:
+    """What followed for the driver from one batch: then, and now.
+
+    `work` is the log that was consumed, or the work in hand that was done; `inputs` are what was consumed.
+    """
+
+    at: datetime
+    work: str
+    inputs: Sequence[Event]
+    then: Sequence[LinkEvent]
+    now: Sequence[LinkEvent]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the same is decided now."""
+        return [*map(meaning_of, self.then)] == [*map(meaning_of, self.now)]
+
+
+def meaning_of(fact: LinkEvent) -> dict[str, Any]:
+    """What two facts have in common that say the same: words for people, and figures of the guard, do not count."""
+    state = {name: value for name, value in vars(fact).items() if name not in ("originator_id", "at", "detail")}
+    if "rationale" in state:
+        state["rationale"] = {name: value for name, value in state["rationale"].items() if name != "guard"}
+    return {"type": fact.TOPIC, **state}
+
+
+class DecidingAgain:
+    """Runs the facts of a capsule, in their order, through a decider in an empty store."""
+
+    def __init__(self, capsule: Capsule, scratch: Store) -> None:
+        self._capsule = capsule
+        self._scratch = scratch
+        self._projects = projections(scratch)
+        self._now = datetime.min.replace(tzinfo=UTC)
+        self._accounts: list[tuple[int, Event]] = []
+        self._decided: dict[datetime, list[tuple[int, LinkEvent]]] = defaultdict(list)
+        for at, fact in capsule.facts.get(DECISIONS, ()):
+            if isinstance(fact, LinkEvent):
+                self._decided[fact.at].append((at, fact))
+
+    def steps(self) -> Iterator[ReplayedDecision]:
+        """Each batch from which something followed, or would now. Raises `StoreFailed`."""
+        for at, batches in groupby(self._batches(), key=lambda each: datetime.fromisoformat(each.at)):
+            self._now = at
+            of_moment = [*batches]
+            for batch in of_moment:
+                yield from self._handled(batch, is_last=batch is of_moment[-1])
+            yield from self._left(at)
+        for at in sorted(self._decided):
+            self._now = at
+            yield from self._left(at)
+
+    def accounts(self) -> Facts:
+        """The account's facts that are taken so far."""
+        return self._accounts
+
+    def link(self, target: Target) -> DriverLink:
+        """The driver's link as it is after the steps so far. Raises `StoreFailed`."""
+        place = (self._capsule.account, target, self._capsule.driver)
+        return load_links(self._scratch, [place])[place[:2]][self._capsule.driver]
+
+    def _batches(self) -> list[BatchRow]:
+        """The batches in order; facts of which it is not known when they were handled come by the time."""
+        known = {(each.work, at) for each in self._capsule.batches for at in each.handled}
+        rest = [
+            BatchRow(
+                account=self._capsule.account,
+                number=int(event.at.timestamp() * 1_000_000),
+                work=log,
+                target="",
+                at=event.at.isoformat(),
+                handled=[at],
+            )
+            for log, facts in self._capsule.facts.items()
+            for at, event in facts
+            if log != DECISIONS and (log, at) not in known
+        ]
+        return sorted([*self._capsule.batches, *rest], key=lambda each: each.number)
+
+    def _handled(self, batch: BatchRow, *, is_last: bool) -> Iterator[ReplayedDecision]:
+        # Of batches at the same moment, each has as many facts of then as are decided now, and the last has the rest.
+        handled = {*batch.handled}
+        facts: Facts = [each for each in self._capsule.facts.get(batch.work, ()) if each[0] in handled]
+        mine = [each for each in facts if self._starts_something(each[1])]
+        self._take(batch.work, [each for each in facts if each not in mine])
+        self._take_others(self._now)
+        if not mine and not self._is_own_work(batch):
+            return
+        decider = Decider(self._scratch, lambda: self._now, Assignment(), replace(RULES, delete_limit=self._limit()))
+        now = self._decide(decider, batch, mine)
+        self._take(batch.work, mine)
+        then = self._take_own(self._now, None if is_last else len(now), batch.target)
+        if then or now:
+            inputs = [event for _, event in mine]
+            yield ReplayedDecision(at=self._now, work=batch.work, inputs=inputs, then=then, now=now)
+
+    def _starts_something(self, event: Event) -> bool:
+        """Whether the decider decides something for the driver by this, or may."""
+        if isinstance(event, DeletesJudged | _HINTED):
+            return True
+        return isinstance(event, Change | _ABOUT_DRIVERS) and event.driver == self._capsule.driver
+
+    def _is_own_work(self, batch: BatchRow) -> bool:
+        """Whether this is work in hand that was done for the driver."""
+        if batch.work == Chore.LOOKS:
+            return self._capsule.driver in batch.handled
+        first = self._next(self._now, batch.target) if batch.work in (Chore.RECONCILIATION, Chore.RETRY) else None
+        trigger = getattr(first, "rationale", {}).get("trigger") if first else ""
+        return trigger in (None, "scan" if batch.work == Chore.RECONCILIATION else batch.handled[0])
+
+    def _decide(self, decider: Decider, batch: BatchRow, mine: Facts) -> list[LinkEvent]:
+        """What the decider decides for the driver now; nothing of it is stored."""
+        events: Sequence[Event]
+        if batch.work in OUTCOMES:
+            events = decider.on_reports(mine).events
+        elif batch.work == CHANGES:
+            events = decider.on_changes(mine).events
+        elif batch.work == ACCOUNTS:
+            events = decider.on_accounts([(at, self._own_holds(event)) for at, event in mine]).events
+        else:
+            events = self._do(decider, batch)
+        facts = [each for each in events if isinstance(each, LinkEvent)]
+        return [each for each in facts if each.driver == self._capsule.driver]
+
+    def _do(self, decider: Decider, batch: BatchRow) -> Sequence[Event]:
+        """What doing this work for the driver comes to."""
+        link = (self._capsule.account, Target(batch.target), self._capsule.driver)
+        if batch.work == Chore.LOOKS:
+            return decider.would_decide(link, "freed", "", 0).events
+        if batch.work == Chore.RETRY:
+            kind, ref = map(str, batch.handled)
+            return decider.would_decide(link, kind, ref, 0).events
+        first = self._next(self._now, batch.target)
+        rationale: Mapping[str, Any] = getattr(first, "rationale", {})
+        number = int(rationale.get("reconciliation", 0))
+        return decider.would_decide(link, "scan", str(rationale.get("ref", "")), number).events
+
+    def _own_holds(self, event: Event) -> Event:
+        """A person's word on held deletes, as far as it is about this driver."""
+        if not isinstance(event, DeletesJudged):
+            return event
+        return replace(event, holds=[hold for hold in event.holds if hold[0] == self._capsule.driver])
+
+    def _limit(self) -> DeleteLimit:
+        """The limit that leaves as much room for deletes as there was: the account's other drivers are not here."""
+        first = self._next(self._now, "")
+        figures = getattr(first, "rationale", {}).get("guard") if first else None
+        if first is None or figures is None:
+            return RULES.delete_limit
+        where = {"account": first.account, "target": first.target}
+        since = (self._now - WINDOW).isoformat()
+        here = len(self._scratch.select(DeleteRow, where, order_by="at", after=since))
+        room = 0 if figures["held"] else max(0, figures["limit"] - figures["deleted"])
+        return DeleteLimit(fewest=here + room, percent=0)
+
+    def _next(self, at: datetime, target: str) -> LinkEvent | None:
+        """The next fact that was decided for the driver at this moment, and is not taken yet; one that says why."""
+        own = [each for _, each in self._decided[at] if self._is_own(each, target)]
+        return next((each for each in own if getattr(each, "rationale", None)), own[0] if own else None)
+
+    def _is_own(self, fact: LinkEvent, target: str) -> bool:
+        return fact.driver == self._capsule.driver and target in ("", fact.target)
+
+    def _take_others(self, at: datetime) -> None:
+        """Take what was decided for others at this moment, up to what was decided for the driver."""
+        waiting = self._decided[at]
+        while waiting and not self._is_own(waiting[0][1], ""):
+            self._take(DECISIONS, [waiting.pop(0)])
+
+    def _take_own(self, at: datetime, most: int | None, target: str) -> list[LinkEvent]:
+        """Take what was decided for the driver at this moment, at most so many facts."""
+        taken: list[LinkEvent] = []
+        waiting = self._decided[at]
+        while waiting and (most is None or len(taken) < most):
+            is_own = self._is_own(waiting[0][1], target)
+            if not is_own and self._is_own(waiting[0][1], ""):
+                break
+            place = waiting.pop(0)
+            self._take(DECISIONS, [place])
+            if is_own:
+                taken.append(place[1])
+        return taken
+
+    def _left(self, at: datetime) -> Iterator[ReplayedDecision]:
+        """What was decided at this moment, and is not now."""
+        left = self._decided.pop(at, [])
+        then = [fact for _, fact in left if self._is_own(fact, "")]
+        self._take(DECISIONS, left)
+        if then:
+            yield ReplayedDecision(at=at, work=DECISIONS, inputs=(), then=then, now=())
+
+    def _take(self, log: str, facts: Facts) -> None:
+        if log == ACCOUNTS:
+            self._accounts += facts
+        if facts:
+            take(self._scratch, self._projects[log], facts)
