@@ -4,7 +4,10 @@ The files are read as text, by the few shapes in which they are written; no pars
 """
 
 import re
+import shutil
 import stat
+import subprocess
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -22,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 PLAIN = (ROOT / "docker-compose.yml").read_text("utf-8")
 SANDBOXED = (ROOT / "docker-compose.sandbox.yml").read_text("utf-8")
 COMPOSE = PLAIN + SANDBOXED
+UNIT = ROOT / "deploy/systemd/driverlink.service"
+ANALYZE = shutil.which("systemd-analyze")
 DOCKERFILE = (ROOT / "deploy/image/Dockerfile").read_text("utf-8")
 
 
@@ -83,9 +88,10 @@ def test_every_process_that_ends_is_restarted() -> None:
 
 
 def test_systemd_restarts_the_embedded_process_however_it_ends_and_as_often_as_it_takes() -> None:
-    unit = ConfigParser(interpolation=None, delimiters="=")
+    # A key may stand there more than once.
+    unit = ConfigParser(interpolation=None, delimiters="=", strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
-    unit.read(ROOT / "deploy/systemd/driverlink.service", "utf-8")
+    unit.read(UNIT, "utf-8")
     service = unit["Service"]
     assert (service["Restart"], unit["Unit"]["StartLimitIntervalSec"]) == ("always", "0")
     assert float(service["TimeoutStopSec"]) > LONGEST_ENDING
@@ -95,6 +101,18 @@ def test_systemd_restarts_the_embedded_process_however_it_ends_and_as_often_as_i
     name, _, folder = service["Environment"].partition("=")
     assert EmbeddedSettings.model_fields[name.removeprefix("DRIVERLINK_").lower()]
     assert folder == f"/var/lib/{service['StateDirectory']}"
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
+def test_systemd_understands_the_unit_and_finds_it_well_confined(tmp_path: Path) -> None:
+    """What is left of 10 points is the network, the host's files to read, and its own settings."""
+    unit = tmp_path / UNIT.name
+    unit.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", UNIT.read_text("utf-8")), "utf-8")
+    for command in (["verify", str(unit)], ["security", "--offline=true", "--threshold=15", str(unit)]):
+        said = subprocess.run([str(ANALYZE), *command], capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stdout + said.stderr
+        # Directives that it does not know are warnings.
+        assert not said.stderr
 
 
 def test_ports_are_published_on_loopback_only() -> None:
