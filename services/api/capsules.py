@@ -1,5 +1,6 @@
 """`/v1/accounts/{account}/drivers/{driver}/capsule`: what happened to one driver, masked, as one file."""
 
+import asyncio
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -50,13 +51,14 @@ async def make_capsule(driver: str, known: KnownAccount, installation: Installed
     readers, named = installation.readers, PortalDriverId(clean(driver, LONGEST["driver"]))
     if not await readers.call(is_stated, readers.intake, named, known.account):
         raise await readers.call(unknown_driver, readers.intake, known.account, driver)
-    capsule = await readers.call(_made, installation, known.account, named)
+    raw = await readers.call(_gathered, installation, known.account, named)
+    capsule = await asyncio.to_thread(masked, raw)
     entry = noted(caller, installation.clock, "make_capsule", named, "", account=known.account)
     await note_for_account(installation, entry)
     stated = f'attachment; filename="{file_name(capsule.driver)}"'
     return StreamingResponse(encoded(capsule), media_type="application/json", headers={"Content-Disposition": stated})
 
 
-def _made(installation: Installation, account: AccountId, driver: PortalDriverId) -> Capsule:
+def _gathered(installation: Installation, account: AccountId, driver: PortalDriverId) -> Capsule:
     now = installation.clock()
-    return masked(gather(logs_of(installation.readers), account, driver, made_by=version_line(), now=now))
+    return gather(logs_of(installation.readers), account, driver, made_by=version_line(), now=now)

@@ -22,9 +22,10 @@ from domain.identity import Key, Target
 from domain.matching import ObservedDriver, key_identifier
 from domain.outcomes import CallAnswered, Outcome
 from domain.ports import Exchange, TargetDrivers, noted_exchanges
-from domain.profile import SPECS, to_change
+from domain.profile import SPECS, is_erased, to_change
 from domain.store import Store
 from services.capsules.capsule import Capsule, Facts
+from services.capsules.deciding import ERASED
 from services.projector.breaker import Breakers
 from services.projector.calls import Attempt, Connected, TargetCaller
 from services.projector.deliveries import Deliveries, Outcomes
@@ -119,7 +120,7 @@ class CallingAgain:
         answers = self._answers(decision)
         if not answers:
             return []
-        untried = next(filter(None, map(_untried, answers)), "")
+        untried = ERASED if is_erased(decision.profile) else next(filter(None, map(_untried, answers)), "")
         if not untried:
             try:
                 return await self._made(decision, link, accounts, shown, answers)

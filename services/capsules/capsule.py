@@ -36,8 +36,6 @@ from domain.outcomes import (
     BreakerClosed,
     BreakerOpened,
     CallAnswered,
-    ObservedDriverGone,
-    ObservedDriverSeen,
     ReportEvent,
 )
 from domain.portal import PortalDriverEvent
@@ -250,10 +248,10 @@ def _stream_of(event: Event) -> UUID:
             return link_stream(account, Target(event.target), PortalDriverId(event.driver))
         case CallAnswered():
             return delivery_stream(account, Target(event.target), PortalDriverId(event.driver))
-        case ObservedDriverSeen() | ObservedDriverGone():
-            return target_driver_stream(account, Target(event.target), Key(event.key))
         case BreakerOpened() | BreakerClosed():
             return breaker_stream(account, Target(event.target))
         case ReportEvent():
-            return scan_stream(account, Target(event.target))
+            key = getattr(event, "key", None)
+            target = Target(event.target)
+            return target_driver_stream(account, target, Key(key)) if key else scan_stream(account, target)
     raise TypeError(f"{event.TOPIC} is nothing that a capsule has")

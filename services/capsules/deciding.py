@@ -18,6 +18,7 @@ from domain.guard import WINDOW, DeleteLimit
 from domain.identity import Target
 from domain.outcomes import CallAnswered, DriverLookedUp, HintedDriverGone, HintedDriverSeen
 from domain.portal import Change
+from domain.profile import is_erased
 from domain.rules import RULES
 from domain.store import Event, Store
 from services.api.as_of import projections, take
@@ -36,7 +37,8 @@ _HINTED: Final = HintedDriverSeen | HintedDriverGone
 class ReplayedDecision:
     """What followed for the driver from one batch: then, and now.
 
-    `work` is the log that was consumed, or the work in hand that was done; `inputs` are what was consumed.
+    `work` is the log that was consumed, or the work in hand that was done; `inputs` are what was consumed. `untried`
+    says why it was not decided again; empty where it was.
     """
 
     at: datetime
@@ -44,11 +46,12 @@ class ReplayedDecision:
     inputs: Sequence[Event]
     then: Sequence[LinkEvent]
     now: Sequence[LinkEvent]
+    untried: str = ""
 
     @property
     def is_equal(self) -> bool:
         """Whether the same is decided now."""
-        return [*map(meaning_of, self.then)] == [*map(meaning_of, self.now)]
+        return bool(self.untried) or [*map(meaning_of, self.then)] == [*map(meaning_of, self.now)]
 
 
 def meaning_of(fact: LinkEvent) -> dict[str, Any]:
@@ -57,6 +60,18 @@ def meaning_of(fact: LinkEvent) -> dict[str, Any]:
     if "rationale" in state:
         state["rationale"] = {name: value for name, value in state["rationale"].items() if name != "guard"}
     return {"type": fact.TOPIC, **state}
+
+
+ERASED: Final = "the driver was erased since, so nothing is left to decide by"
+
+
+def _erased_until(capsule: Capsule) -> datetime:
+    """Until when nothing personal is left of the driver; long ago where it was never erased."""
+    own = [
+        each for facts in capsule.facts.values() for _, each in facts if getattr(each, "driver", "") == capsule.driver
+    ]
+    gone = [each.at for each in own if is_erased(getattr(each, "profile", None)) or each.TOPIC.endswith("Erased")]
+    return max(gone, default=datetime.min.replace(tzinfo=UTC))
 
 
 class DecidingAgain:
@@ -68,6 +83,7 @@ class DecidingAgain:
         self._projects = projections(scratch)
         self._now = datetime.min.replace(tzinfo=UTC)
         self._accounts: list[tuple[int, Event]] = []
+        self._erased_until = _erased_until(capsule)
         self._decided: dict[datetime, list[tuple[int, LinkEvent]]] = defaultdict(list)
         for at, fact in capsule.facts.get(DECISIONS, ()):
             if isinstance(fact, LinkEvent):
@@ -78,12 +94,26 @@ class DecidingAgain:
         for at, batches in groupby(self._batches(), key=lambda each: datetime.fromisoformat(each.at)):
             self._now = at
             of_moment = [*batches]
+            if at <= self._erased_until:
+                yield from self._erased(of_moment)
+                continue
             for batch in of_moment:
                 yield from self._handled(batch, is_last=batch is of_moment[-1])
             yield from self._left(at)
         for at in sorted(self._decided):
             self._now = at
             yield from self._left(at)
+
+    def _erased(self, batches: Sequence[BatchRow]) -> Iterator[ReplayedDecision]:
+        """Take what cannot be decided again, since nothing personal is left of it."""
+        for batch in batches:
+            self._take(batch.work, self._facts_of(batch))
+        for step in self._left(self._now):
+            yield replace(step, untried=ERASED)
+
+    def _facts_of(self, batch: BatchRow) -> Facts:
+        handled = {*batch.handled}
+        return [each for each in self._capsule.facts.get(batch.work, ()) if each[0] in handled]
 
     def accounts(self) -> Facts:
         """The account's facts that are taken so far."""
@@ -114,8 +144,7 @@ class DecidingAgain:
 
     def _handled(self, batch: BatchRow, *, is_last: bool) -> Iterator[ReplayedDecision]:
         # Of batches at the same moment, each has as many facts of then as are decided now, and the last has the rest.
-        handled = {*batch.handled}
-        facts: Facts = [each for each in self._capsule.facts.get(batch.work, ()) if each[0] in handled]
+        facts = self._facts_of(batch)
         mine = [each for each in facts if self._starts_something(each[1])]
         self._take(batch.work, [each for each in facts if each not in mine])
         self._take_others(self._now)

@@ -30,7 +30,7 @@ from domain.identity import (
 from domain.matching import claims
 from domain.outcomes import DriverLookedUp, RosterScanFailed, RosterScanned
 from domain.portal import Change, PortalDriverEvent
-from domain.profile import SPECS
+from domain.profile import SPECS, is_erased
 from domain.store import DeadLetter, Event, Store
 from services.api.as_of import Logs, keys_of, related
 from services.capsules.capsule import MOST_FACTS, Capsule, CapsuleUnusable, Facts, LetterOfCapsule
@@ -75,9 +75,8 @@ def gather(logs: Logs, account: AccountId, driver: PortalDriverId, *, made_by: s
 
 
 def _is_erased(changes: Facts, driver: PortalDriverId) -> bool:
-    """Whether no change has anything left of the driver's profile: the Portal never states an empty one."""
-    stated = [each for _, each in changes if isinstance(each, Change) and each.driver == driver]
-    return bool(stated) and not any(each.profile for each in stated)
+    """Whether the driver's personal data was erased, at least that of before."""
+    return any(is_erased(each.profile) for _, each in changes if isinstance(each, Change) and each.driver == driver)
 
 
 def _others(logs: Logs, account: AccountId, driver: PortalDriverId) -> list[PortalDriverId]:

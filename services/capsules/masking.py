@@ -22,7 +22,7 @@ from domain.driver_link import Rationale
 from domain.identity import AccountId, Key, PortalDriverId, Target, temporary_id
 from domain.matching import key_identifier, temporary_values
 from domain.portal import Change
-from domain.profile import FIELDS, SPECS, IdentifierKind
+from domain.profile import FIELDS, SPECS, IdentifierKind, is_erased
 from domain.store import Event
 from services.capsules.capsule import Capsule, with_own_id
 
@@ -37,7 +37,7 @@ _TRIES: Final = 40
 
 _PLAIN: Final = frozenset(
     {
-        *("originator_id", "originator_version", "at", "target", "tier", "role", "mode", "modes", "sequence", "source"),
+        *("originator_id", "originator_version", "at", "target", "tier", "role", "mode", "modes", "sequence"),
         *("fields", "answers", "policy_generation", "hold", "decision", "unlike", "unseen", "reason", "first_seen"),
         *("reconciliation", "at_odds", "outcome", "active", "is_shown", "request", "drivers", "unreadable"),
         *("reconcile_at", "exchanges"),
@@ -45,6 +45,10 @@ _PLAIN: Final = frozenset(
 )
 """Fields of facts that hold nothing about anybody."""
 
+_SOURCES: Final = frozenset({"api", "command line", "export", "push"})
+"""Our own words for how something was stated; a client may give another one."""
+
+_REF: Final = re.compile(r"(decision )?[0-9]*")
 _IDS: Final = frozenset({"account", "driver", "key", "desired_key", "left", "holder"})
 _PEOPLE: Final = frozenset({"by", "authenticated", "master_user", "account_manager"})
 
@@ -126,6 +130,8 @@ class _Masks:
             "digest": self.opaque,
             "plan": self.opaque,
             "keys": lambda keys: [self.text(each) for each in keys],
+            "elsewhere": lambda keys: [self.text(each) for each in keys],
+            "source": lambda source: source if source in _SOURCES else self.text(source),
             "holds": lambda holds: [[self.text(driver), hold] for driver, hold in holds],
             "waits_for": lambda identifier: self.identifier(Target(getattr(event, "target", "")), identifier),
             "rationale": self.rationale,
@@ -146,7 +152,8 @@ class _Masks:
             return value
         if bare not in self._bare:
             self._bare[bare] = self._drawn(bare)
-        return _dressed(value, self._bare[bare])
+        self._whole[value] = _dressed(value, self._bare[bare])
+        return self._whole[value]
 
     def opaque(self, value: str) -> str:
         """Something in place of a hash, whose text could be guessed."""
@@ -160,6 +167,8 @@ class _Masks:
 
     def profile(self, profile: Mapping[str, str]) -> dict[str, str]:
         """A profile, field by field."""
+        if is_erased(profile):
+            return dict(profile)
         return {field: self._field(field, text) for field, text in profile.items()}
 
     def _field(self, field: str, text: str) -> str:
@@ -198,7 +207,7 @@ class _Masks:
             del told["evidence"]
         if rationale.get("trigger") == "hint":
             told["ref"] = self.text(str(rationale["ref"]))
-        elif rationale.get("trigger") == "approval":
+        elif not _REF.fullmatch(str(rationale.get("ref", ""))):
             told["ref"] = self.opaque(str(rationale["ref"]))
         return cast("Rationale", told)
 

@@ -53,7 +53,7 @@ async def replay_whole(capsule: Capsule) -> list[ReplayStep]:
 
 def to_row(step: ReplayStep) -> dict[str, Any]:
     """A step as values: when, what it is about, what happened then, what happens now, and in what they differ."""
-    common = {"at": step.at.isoformat(), "is_equal": step.is_equal, "untried": ""}
+    common = {"at": step.at.isoformat(), "is_equal": step.is_equal, "untried": step.untried}
     match step:
         case ReplayedDecision():
             return {
@@ -70,7 +70,6 @@ def to_row(step: ReplayStep) -> dict[str, Any]:
                 "then": _answer(step.then, [*(step.then.exchanges or ())]),
                 "now": _answer(step.now, [each.to_json() for each in step.exchanged]),
                 "differing": [*step.differing],
-                "untried": step.untried,
             }
     assert_never(step)
 

@@ -248,6 +248,18 @@ async def test_events_are_looked_for_from_end_to_end_of_the_calendar(
     assert (page.status_code, 'id="event-accounts-1"' in page.text) == (200, "0001" in span)
 
 
+async def test_the_page_of_a_driver_has_a_link_that_downloads_its_capsule(
+    stand: ApiStand, browser: httpx.AsyncClient
+) -> None:
+    await stand.set_some_aside()
+    page = await browser.get("accounts/acme/drivers/1")
+    (link,) = re.findall(r'<a href="([^"]+)" download>Download a capsule</a>', page.text)
+    assert link == "/v1/accounts/acme/drivers/1/capsule"
+    answer = await browser.get(f"..{link}")
+    assert (answer.status_code, answer.json()["format"]) == (200, "driverlink-capsule")
+    assert re.fullmatch(r'attachment; filename="capsule-[A-Za-z0-9_-]+\.json"', answer.headers["content-disposition"])
+
+
 async def test_a_key_is_not_offered_the_role_of_a_person(browser: httpx.AsyncClient) -> None:
     page = await browser.get("keys")
     assert ('name="role-viewer"' in page.text, "master_user" in page.text) == (True, False)
