@@ -9,7 +9,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -117,16 +117,34 @@ def write_archive(folder: Path, part: ArchivedPart, lines: Iterable[ArchivedLine
     return name, digest
 
 
-def remove_archives(folder: Path, part: tuple[str, int, int], *, but: str) -> None:
-    """Remove every file of this part (log, after, through) with another name than this. Raises `ArchiveFailed`."""
-    log, after, through = part
+def remove_archive(folder: Path, name: str) -> None:
+    """Remove a file, where it is there. Raises `ArchiveFailed`."""
     try:
-        for path in folder.glob(f"{log}-{after + 1:012}-{through:012}-*.jsonl.gz"):
-            if path.name != but:
-                path.unlink()
-        sync_folder(folder)
+        (folder / name).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            sync_folder(folder)
     except OSError as failure:
         raise ArchiveFailed(f"no archive can be removed from {folder}: {failure.strerror}") from failure
+
+
+def remove_former(folder: Path, present: Mapping[tuple[str, int, int], tuple[str, str]]) -> None:
+    """Remove the other files of these parts, which are given with the present file and the root of each.
+
+    A process was killed before it removed them. Raises `ArchiveFailed`.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as failure:
+        raise ArchiveFailed(f"the archives in {folder} cannot be listed: {failure.strerror}") from failure
+    for path in paths:
+        if found := _NAME.fullmatch(path.name):
+            part = (found["log"], int(found["first"]) - 1, int(found["through"]))
+            file, root = present.get(part, (path.name, ""))
+            # A file with another root is not ours, wherever it comes from.
+            if path.name != file and Archive(path).part.root == root:
+                remove_archive(folder, path.name)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -16,7 +16,7 @@ from domain.account import AccountEvent, ErasureBegan, Mode, Role, Tier
 from domain.driver_link import EXISTS, REFUSED, UNSETTLED
 from domain.driver_link import MISSING as MISSING_THERE
 from domain.failures import Reason
-from domain.hash_chain import HistoryArchived, RootsSigned
+from domain.hash_chain import ArchiveDeleted, HistoryArchived, RootsSigned
 from domain.identity import Target
 from domain.outcomes import Outcome, ReportEvent
 from domain.portal import PortalDriverEvent
@@ -262,7 +262,7 @@ _TEXT: Final = (
 
 def kinds_of(common: type[Event]) -> list[type[Event]]:
     """The events in the topic whose events have this in common, by their types."""
-    besides = {ErasureBegan, RootsSigned, HistoryArchived} if common is AccountEvent else {ErasureBegan}
+    besides = {ErasureBegan, RootsSigned, HistoryArchived, ArchiveDeleted} if common is AccountEvent else {ErasureBegan}
     return [kind for _, kind in sorted(Event.BY_TOPIC.items()) if issubclass(kind, common) or kind in besides]
 
 

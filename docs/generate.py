@@ -23,7 +23,7 @@ from docs.contract_of_views import with_views
 from docs.values_schema import values_schema
 from domain.account import AccountEvent, ErasureBegan, Role
 from domain.driver_link import Rationale
-from domain.hash_chain import HistoryArchived, RootsSigned
+from domain.hash_chain import ArchiveDeleted, HistoryArchived, RootsSigned
 from domain.outcomes import ReportEvent
 from domain.portal import PortalDriverEvent
 from domain.situations import TABLE, LinkState
@@ -58,6 +58,7 @@ _LOGS: Final[Mapping[type[Event], str]] = {
     DeciderEvent: "`driver-links.decisions.v1`, written by the decider",
     RootsSigned: "`accounts.v1`, once a day",
     HistoryArchived: "`accounts.v1`, for each archive file that is written",
+    ArchiveDeleted: "`accounts.v1`, for each archive file that is deleted",
     ErasureBegan: "the log of every service, when a removed account is erased",
     ReportEvent: "`targets.outcomes.v1.<target>`, written by each target's projector",
 }

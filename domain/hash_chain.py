@@ -85,6 +85,16 @@ class HistoryArchived(Event, topic="Log.HistoryArchived"):
     sha256: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ArchiveDeleted(Event, topic="Log.ArchiveDeleted"):
+    """The archive of a part of a log was deleted, and none is written again; fields are as in `HistoryArchived`."""
+
+    log: str
+    after: int
+    through: int
+    file: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainedEvent:
     """All that is stored of an event, with the hash of the event before it in its history; `history` as in `chained`.

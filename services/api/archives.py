@@ -1,8 +1,6 @@
 """`/v1/archives`: which parts of the logs were copied to archive files."""
 
-from collections.abc import Mapping
-
-from domain.hash_chain import HistoryArchived
+from domain.hash_chain import ArchiveDeleted, HistoryArchived
 from domain.identity import archived_history_stream
 from domain.store import Store
 from services.api.installation import Installation
@@ -31,7 +29,7 @@ class ArchivedHistory(ResponseBody):
 
 
 class Archives(ResponseBody):
-    """Every archive, in the order of its log; `key` is the public key by which roots are signed, None where none is."""
+    """Every archive that there is, in the order of its log; `key` is the public one that signs roots, if one does."""
 
     archives: tuple[ArchivedHistory, ...]
     key: str | None
@@ -62,8 +60,25 @@ def _archives(installation: Installation) -> Archives:
     return Archives(archives=tuple(shown), key=installation.signer.key if installation.signer else None)
 
 
-def history_archived(accounts: Store) -> Mapping[tuple[str, int, int], HistoryArchived]:
-    """The last archive of each part (log, after, through) that has one. Raises `StoreFailed`."""
+Part = tuple[str, int, int]
+"""A part of a log: its name, the position behind which it begins, and its last one."""
+
+
+def history_archived(accounts: Store) -> dict[Part, HistoryArchived]:
+    """The last archive of each part that has one. Raises `StoreFailed`."""
+    return {part: fact for part, fact in _last(accounts).items() if isinstance(fact, HistoryArchived)}
+
+
+def archives_deleted(accounts: Store) -> set[Part]:
+    """The parts whose archives were deleted, and are not written again. Raises `StoreFailed`."""
+    return {part for part, fact in _last(accounts).items() if isinstance(fact, ArchiveDeleted)}
+
+
+def _last(accounts: Store) -> dict[Part, HistoryArchived | ArchiveDeleted]:
     stream = archived_history_stream()
-    facts = [fact for fact in accounts.histories([stream])[stream] if isinstance(fact, HistoryArchived)]
-    return {(fact.log, fact.after, fact.through): fact for fact in facts}
+    facts = accounts.histories([stream])[stream]
+    return {
+        (fact.log, fact.after, fact.through): fact
+        for fact in facts
+        if isinstance(fact, HistoryArchived | ArchiveDeleted)
+    }

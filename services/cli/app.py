@@ -56,7 +56,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "rebuild": ("maintenance", "Rebuild every read model from the log, or check them."),
         "capsule": ("capsules", "Put everything that happened to one driver into one file, masked."),
         "verify": ("verification", "Check that every stored event is as it was stored, and none is missing."),
-        "archives": ("archives", "Copy old history to files that prove what they have, and list them."),
+        "archives": ("archives", "Copy old history to files that prove what they have; list and delete them."),
         "handover": ("maintenance", "Let a successor that starts from the logs take the place of a service."),
         "prove": ("verification", "Print a proof that an event was in a log when its roots were signed."),
         "dead-letters": ("dead_letters", "List, show, resubmit or discard records that a service could not handle."),

@@ -16,7 +16,7 @@ from services.cli.maintenance import alone, is_database
 from services.cli.moments import moment_of
 from services.cli.printing import out, print_json, print_note, print_table, progress_bar
 from services.runtime.context import utc_now
-from services.wiring.archiving import DuePart, archive_history, due_parts
+from services.wiring.archiving import DuePart, archive_history, deletable_archives, delete_archives, due_parts
 from services.wiring.distributed import Distributed
 from services.wiring.embedded import signer_of
 from services.wiring.settings import ArchiveSettings, DistributedSettings, EmbeddedSettings, read_settings
@@ -61,11 +61,8 @@ def create(
         driverlink archives create --before 365d
         driverlink archives create --before 2026-01-01 --apply
     """
-    settings, now = read_settings(ArchiveSettings), utc_now()
-    until = _until(before, settings, now)
-    folder = settings.archive_folder
-    if folder is None:
-        raise CommandRefused("set DRIVERLINK_ARCHIVE_FOLDER to the folder of the archives")
+    now, folder = utc_now(), _folder()
+    until = _until(before, now)
     made: Sequence[HistoryArchived] = ()
     with alone(data) as (stores, _):
         due = due_parts(stores, folder, until)
@@ -87,6 +84,46 @@ def create(
         _print_due(due, folder)
 
 
+@archives.command()
+def delete(
+    before: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="Delete archives of which every event is older than this: 3650d, or a date or time (ISO 8601).",
+            show_default=False,
+        ),
+    ],
+    *,
+    apply: Annotated[bool, typer.Option("--apply", help="Delete the files; else only show which.")] = False,
+    data: OwnedFolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete archive files from DRIVERLINK_ARCHIVE_FOLDER, and write none of that history again.
+
+    Nothing is removed from the stores. After a kill, run it again: it goes on. Stop every other process of the
+    installation first. Without --data it works on the database of DRIVERLINK_DATABASE_URL, where that is set.
+
+    Examples:
+        driverlink archives delete --before 3650d
+        driverlink archives delete --before 2016-01-01 --apply
+    """
+    now, folder = utc_now(), _folder()
+    until = _until(before, now)
+    with alone(data) as (stores, _):
+        found = delete_archives(stores, folder, until, now) if apply else deletable_archives(stores, until)
+    if as_json:
+        shown = [*map(_shown, found)]
+        print_json({"before": until.isoformat(), "folder": str(folder), "is_deleted": apply, "archives": shown})
+        return
+    for fact in found:
+        out.print(fact.file, markup=False, soft_wrap=True)
+    if found and not apply:
+        print_note(f"nothing was deleted: with --apply they are removed from {folder}")
+    elif not found:
+        print_note("no archive is that old")
+
+
 @archives.command("list")
 @listing
 def list_all(data: DataOption = None, *, form: Form) -> None:
@@ -105,14 +142,22 @@ def list_all(data: DataOption = None, *, form: Form) -> None:
     watched(show, is_on=form.watch)
 
 
-def _until(before: str | None, settings: ArchiveSettings, now: datetime) -> datetime:
+def _folder() -> Path:
+    folder = read_settings(ArchiveSettings).archive_folder
+    if folder is None:
+        raise CommandRefused("set DRIVERLINK_ARCHIVE_FOLDER to the folder of the archives")
+    return folder
+
+
+def _until(before: str | None, now: datetime) -> datetime:
     """The moment until which events are archived, in UTC unless it says otherwise."""
     if named := moment_of(before):
         until = datetime.fromisoformat(named)
         return until if until.tzinfo else until.replace(tzinfo=UTC)
-    if settings.archive_after_days is None:
+    days = read_settings(ArchiveSettings).archive_after_days
+    if days is None:
         raise CommandRefused("say until when with --before, or set DRIVERLINK_ARCHIVE_AFTER_DAYS")
-    return now - timedelta(days=settings.archive_after_days)
+    return now - timedelta(days=days)
 
 
 def _signer(data: Path | None) -> Signer | None:

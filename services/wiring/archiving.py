@@ -5,16 +5,15 @@ It can be killed anywhere, and goes on when it is run again: a part counts as ar
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
 
 import structlog
-from eventsourcing.persistence import StoredEvent
 
 from adapters.archives import (
     Archive,
@@ -22,16 +21,16 @@ from adapters.archives import (
     ArchivedPart,
     ArchiveFailed,
     archive_with,
-    remove_archives,
+    remove_archive,
+    remove_former,
     remove_unfinished,
     write_archive,
 )
-from adapters.events import new_mapper, to_record
 from adapters.signing import is_signed
-from domain.hash_chain import ChainedEvent, ChainedStore, HistoryArchived, Leaf, RootsSigned, root_of
+from domain.hash_chain import ArchiveDeleted, ChainedEvent, ChainedStore, HistoryArchived, Leaf, RootsSigned, root_of
 from domain.identity import archived_history_stream
 from domain.store import HistoryHead, Record, Resubmission, StoreFailed, Stream, Unit
-from services.api.archives import history_archived
+from services.api.archives import Part, archives_deleted, history_archived
 from services.api.as_of import mark_at
 from services.api.installation import Signer
 from services.api.signed_roots import ChainedLogs, InclusionProof, proof_of, roots_reach, signed_roots, to_signed
@@ -41,9 +40,6 @@ from services.wiring.registry import SERVICES
 
 _PAGE: Final = 5_000
 """Events that are read at a time."""
-
-_Key = tuple[str, int, int]
-"""A part of a log: its name, the position behind which it begins, and its last one."""
 
 _log = structlog.get_logger()
 
@@ -105,9 +101,27 @@ def archive_history(
         )
         archived.append(_store(stores, folder, part, _stored_lines(logs[log], part), now, former.get(key)))
         on_step(archived[-1])
-    for (log, after, through), fact in history_archived(stores["accounts"]).items():
-        remove_archives(folder, (log, after, through), but=fact.file)
+    _remove_former(stores, folder)
     return archived
+
+
+def deletable_archives(stores: Stores, before: datetime) -> Sequence[HistoryArchived]:
+    """The archives of which every event is from before this moment. Raises `StoreFailed`."""
+    marks = _marks(stores, before)
+    return [fact for fact in history_archived(stores["accounts"]).values() if fact.through <= marks[fact.log]]
+
+
+def delete_archives(stores: Stores, folder: Path, before: datetime, now: datetime) -> Sequence[HistoryArchived]:
+    """Delete the archives of which every event is from before this moment; which. Raises as `archive_history`."""
+    _remove_former(stores, folder)
+    deleted = deletable_archives(stores, before)
+    for fact in deleted:
+        remove_archive(folder, fact.file)
+        gone = ArchiveDeleted(
+            **_next(stores, now), log=fact.log, after=fact.after, through=fact.through, file=fact.file
+        )
+        stores["accounts"].commit(Unit(events=[gone]))
+    return deleted
 
 
 def forget_in_archives(stores: Stores, folder: Path | None, account: str, now: datetime) -> None:
@@ -115,14 +129,21 @@ def forget_in_archives(stores: Stores, folder: Path | None, account: str, now: d
 
     Each file that has something of it is written again without that, and takes the place of the former one.
     """
-    for key, fact in history_archived(stores["accounts"]).items():
+    for fact in history_archived(stores["accounts"]).values():
         archive = _opened(folder, fact, account)
         lines = map(_without(account), archive.lines())
         if sum(isinstance(line, Leaf) for line in lines) > fact.erased:
             lines = map(_without(account), archive.lines())
-            fact = _store(stores, archive.folder, archive.part, lines, now, fact)  # noqa: PLW2901 - the one in its place
+            _store(stores, archive.folder, archive.part, lines, now, fact)
             _log.warning("archive is erased", file=fact.file, account=account)
-        remove_archives(archive.folder, key, but=fact.file)
+    if folder:
+        _remove_former(stores, folder)
+
+
+def _remove_former(stores: Stores, folder: Path) -> None:
+    """Remove the files that were replaced by a process that was killed before it removed them."""
+    present = history_archived(stores["accounts"])
+    remove_former(folder, {part: (fact.file, fact.root) for part, fact in present.items()})
 
 
 def _opened(folder: Path | None, fact: HistoryArchived, account: str) -> Archive:
@@ -176,15 +197,16 @@ def _leaves(store: ChainedStore, after: int, through: int) -> Iterator[Leaf]:
 
 def _missing(
     stores: Stores, folder: Path, signed: Sequence[RootsSigned], marks: Mapping[str, int]
-) -> dict[_Key, tuple[Mapping[str, Any], RootsSigned]]:
+) -> dict[Part, tuple[Mapping[str, Any], RootsSigned]]:
     """The roots up to these positions that have no archive, and all whose archive is not in the folder."""
-    known = history_archived(stores["accounts"])
-    found = dict[_Key, tuple[Mapping[str, Any], RootsSigned]]()
+    known, deleted = history_archived(stores["accounts"]), archives_deleted(stores["accounts"])
+    found = dict[Part, tuple[Mapping[str, Any], RootsSigned]]()
     for each in signed:
         for root in json.loads(each.statement)["roots"]:
             key = (root["log"], root["after"], root["through"])
             fact = known.get(key)
-            if not (folder / fact.file).is_file() if fact else root["through"] <= marks.get(root["log"], 0):
+            is_due = key not in deleted and root["through"] <= marks.get(root["log"], 0)
+            if not (folder / fact.file).is_file() if fact else is_due:
                 found[key] = (root, each)
     return found
 
@@ -198,14 +220,10 @@ def _store(
     former: HistoryArchived | None,
 ) -> HistoryArchived:
     """Write an archive and store that it is there; then remove a former one of the same part."""
-    counted, accounts, stream = _Counted(lines, part), stores["accounts"], archived_history_stream()
+    counted = _Counted(lines, part)
     file, digest = write_archive(folder, part, counted)
-    head = next(iter(accounts.select(HistoryHead, {"history": stream.hex})), None)
     fact = HistoryArchived(
-        originator_id=stream,
-        originator_version=head.version + 1 if head else 1,
-        at=now,
-        account="",
+        **_next(stores, now),
         log=part.log,
         after=part.after,
         through=part.through,
@@ -216,9 +234,18 @@ def _store(
         sha256=digest,
     )
     if not former or former.sha256 != digest:
-        accounts.commit(Unit(events=[fact]))
-    remove_archives(folder, (part.log, part.after, part.through), but=file)
+        stores["accounts"].commit(Unit(events=[fact]))
+    if former and former.file != file:
+        remove_archive(folder, former.file)
     return fact
+
+
+def _next(stores: Stores, now: datetime) -> dict[str, Any]:
+    """What the next fact about archives begins with."""
+    stream = archived_history_stream()
+    head = next(iter(stores["accounts"].select(HistoryHead, {"history": stream.hex})), None)
+    version = head.version + 1 if head else 1
+    return {"originator_id": stream, "originator_version": version, "at": now, "account": ""}
 
 
 class _Counted:
@@ -270,8 +297,8 @@ def check_archives(folder: Path, facts: Sequence[Mapping[str, Any]], key: str) -
     """Check the files of these `HistoryArchived`, as the API shows them, one by one; `key` is the public one."""
     reached: dict[str, int] = {}
     for fact in facts:
-        if fact["after"] != reached.get(fact["log"], 0):
-            gap = f"positions {reached.get(fact['log'], 0) + 1} to {fact['after']} of {fact['log']} are in no archive"
+        if fact["after"] != reached.get(fact["log"], fact["after"]):
+            gap = f"positions {reached[fact['log']] + 1} to {fact['after']} of {fact['log']} are in no archive"
             yield CheckedArchive(file=fact["file"], events=0, problem=gap)
         reached[fact["log"]] = fact["through"]
         try:
@@ -328,7 +355,6 @@ class ArchivedLog:
         self._folder = folder
         self._facts = facts
         self._through = facts[-1].through if facts else 0
-        self._mapper = new_mapper()
         self._records: Iterator[Record] = iter(())
         self._at = -1
 
@@ -352,15 +378,34 @@ class ArchivedLog:
 
     def _behind(self, after: int) -> Iterator[Record]:
         for fact in self._facts:
-            if fact.through <= after:
-                continue
-            archive = Archive(self._folder / fact.file)
-            if archive.digest() != fact.sha256:
-                raise ArchiveFailed(f"the archive {fact.file} is not as it was written: look at `verify --archive`")
-            for line in archive.lines():
-                if isinstance(line, ChainedEvent) and line.position > after:
-                    stored = StoredEvent(UUID(line.history), line.version, line.topic, line.state)
-                    yield to_record(self._mapper, line.position, stored)
+            if fact.through > after:
+                yield from self._stored(after, fact.after)
+                after = max(after, fact.after)
+                yield from (record for record in self._archived(fact) if record.position > after)
+                after = fact.through
+
+    def _stored(self, after: int, through: int) -> Iterator[Record]:
+        """What stands in front of the first archive: those of it were deleted."""
+        while after < through and (page := self._log.read(after, _PAGE)):
+            yield from (record for record in page if record.position <= through)
+            after = page[-1].position
+
+    def _archived(self, fact: HistoryArchived) -> Iterator[Record]:
+        archive = Archive(self._folder / fact.file)
+        if archive.digest() != fact.sha256:
+            raise ArchiveFailed(f"the archive {fact.file} is not as it was written: look at `verify --archive`")
+        for line in archive.lines():
+            if isinstance(line, ChainedEvent):
+                # The store's log reads it, because it knows how what is stored there is to be read.
+                stored = Resubmission(
+                    stream=self.name,
+                    position=line.position,
+                    log_position=line.position,
+                    id=line.id,
+                    topic=line.topic,
+                    body=b64encode(line.state).decode(),
+                )
+                yield self._log.again(stored)
 
 
 def archived_logs(stores: Stores, folder: Path) -> Mapping[str, Stream]:

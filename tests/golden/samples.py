@@ -41,7 +41,7 @@ from domain.driver_link import (
     RenameDecided,
     UpdateDecided,
 )
-from domain.hash_chain import HistoryArchived, RootsSigned
+from domain.hash_chain import ArchiveDeleted, HistoryArchived, RootsSigned
 from domain.identity import (
     AccountId,
     Key,
@@ -213,6 +213,13 @@ _ALL: tuple[Event, ...] = (
         erased=17,
         file=f"changes-000000000001-000000000417-{'3c' * 8}.jsonl.gz",
         sha256="3c" * 32,
+    ),
+    ArchiveDeleted(
+        **{**_origin(2), "originator_id": archived_history_stream(), "account": ""},
+        log="changes",
+        after=0,
+        through=417,
+        file=f"changes-000000000001-000000000417-{'3c' * 8}.jsonl.gz",
     ),
     DriverCreated(**_of_driver(1), profile=_PROFILE),
     DriverUpdated(**_of_driver(2), profile={**_PROFILE, "time_zone": "America/Chicago"}),

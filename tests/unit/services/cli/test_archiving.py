@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from adapters.archives import digest_of, remove_archives, write_archive
+from adapters.archives import digest_of, remove_archive, remove_former, write_archive
 from adapters.signing import RootSigner
 from domain.hash_chain import HistoryArchived
 from domain.store import StoreFailed
@@ -38,6 +38,10 @@ LATER = NOW + 9 * DAY
 THIRD_DAY = (NOW + 2 * DAY).isoformat()
 PEOPLE = ("Jane", "a@fleet.test", "b@fleet.test")
 OTHERS = "other@fleet.test"
+GONE = """
+DELETE FROM history_heads WHERE history = (SELECT originator_id FROM stored_events WHERE rowid = 2);
+DELETE FROM stored_events WHERE rowid = 2;
+"""
 Json = dict[str, Any]
 
 
@@ -268,6 +272,15 @@ def test_what_is_not_as_it_was_stored_is_not_archived(folder: Path, archive: Pat
     assert not [path for path in archive.iterdir() if path.name.startswith("changes")]
 
 
+def test_what_is_not_as_its_root_says_is_not_archived(folder: Path, archive: Path) -> None:
+    """A history that is gone with its head breaks no chain."""
+    alter(folder, "intake", GONE)
+    ended = on(folder, "archives", "create", "--before", THIRD_DAY, "--apply")
+    assert ended.status == 1
+    assert "positions 1 to 3 of changes are not as their signed root says" in ended.err
+    assert not [path for path in archive.iterdir() if path.name.startswith("changes")]
+
+
 def test_archives_alone_have_all_that_read_models_are_made_of(folder: Path, archive: Path) -> None:
     create(folder)
     check = ("rebuild", "--check")
@@ -334,6 +347,42 @@ def test_an_account_is_not_erased_while_an_archive_is_elsewhere(folder: Path, ar
     assert holding(archive, *PEOPLE) == []
 
 
+def test_deleted_archives_are_not_written_again_and_need_not_be_there_to_erase(folder: Path, archive: Path) -> None:
+    create(folder)
+    files = contents(archive)
+    words = ("archives", "delete", "--before", (NOW + DAY / 2).isoformat())
+    shown = on(folder, *words)
+    first = shown.out.splitlines()
+    assert 0 < len(first) < len(files)
+    assert {name for name in files if name.split("-0")[0] == "changes"} > {name for name in first if "changes" in name}
+    assert ("nothing was deleted" in shown.err, contents(archive)) == (True, files)
+    ended = on(folder, *words, "--apply", "--json")
+    assert [each["file"] for each in ended.document["archives"]] == first
+    left = {name: whole for name, whole in files.items() if name not in first}
+    assert contents(archive) == left
+    assert create(folder)["archives"] == []
+    assert contents(archive) == left
+    assert "no archive is that old" in on(folder, *words, "--apply").err
+    assert served(folder, "verify", "--archive", str(archive)).status == 0
+    assert on(folder, "rebuild").status == 0
+    assert on(folder, "rebuild", "--check", "--archive", str(archive)).status == 0
+    assert served(folder, "accounts", "remove", "acme", "--yes").status == 0
+    assert on(folder, "erase").out == "erased acme\n"
+    assert holding(archive, *PEOPLE) == []
+
+
+def test_the_file_of_another_installation_is_left_alone(folder: Path, archive: Path) -> None:
+    """Whatever it is called."""
+    create(folder)
+    path = next(path for path in sorted(archive.iterdir()) if path.name.startswith("changes"))
+    lines = lines_of(path)
+    lines[0]["root"] = "00" * 32
+    other = path.with_name(path.name[:-25] + "0" * 16 + ".jsonl.gz")
+    other.write_bytes(gzip.compress("".join(dumps(line) + "\n" for line in lines).encode()))
+    create(folder)
+    assert {path.name, other.name} <= {each.name for each in archive.iterdir()}
+
+
 class Killed(Exception):
     """The process ends here."""
 
@@ -378,7 +427,7 @@ def test_what_ends_at_any_step_goes_on_to_the_same_end(three_days: Path, *, is_e
             dying = Dying(at)
             with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
                 stores = opened(folder, stack)
-                for step in (write_archive, remove_archives):
+                for step in (write_archive, remove_archive, remove_former):
                     patch.setattr(archiving, step.__name__, dying(step))
                 patch.setattr(stores["accounts"], "commit", dying(stores["accounts"].commit))
                 signer = RootSigner.of_file(folder / "signing-key")
