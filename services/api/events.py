@@ -327,6 +327,11 @@ def _before(stream: Log, moment: datetime | None) -> int:
     return low
 
 
+def places_of(cursor: str, streams: Mapping[str, Log]) -> dict[str, int]:
+    """Behind which record of each of these logs a cursor goes on, the oldest first. Raises `BadCursor`."""
+    return _decoded(cursor, streams, newest_first=False)
+
+
 def _decoded(cursor: str, streams: Mapping[str, Log], *, newest_first: bool) -> dict[str, int]:
     try:
         positions = loads(urlsafe_b64decode(cursor.encode()))

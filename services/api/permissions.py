@@ -175,6 +175,8 @@ PERMISSIONS: Mapping[str, Permission] = {
     "show_status": _READ,
     "list_links": _READ,
     "list_events": _READ,
+    "export_events": _OPERATE,
+    "export_events_without_personal_data": _READ,
     "verify_logs": _WATCH,
     "prove_event": _REPAIR,
     "list_archives": _WATCH,

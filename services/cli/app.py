@@ -19,7 +19,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Everyday": {
         "status": ("status", "Show the state of accounts and their targets."),
         "explain": ("status", "Explain one driver: its state on each target, what was done, and why."),
-        "events": ("status", "Print the log: changes, decisions, outcomes and what people asked for."),
+        "events": ("status", "Print the log: changes, decisions, outcomes and what people asked for; or export it."),
         "diff": ("past", "Compare a driver, or all of an account, at two moments."),
         "bisect": ("past", "Find since when a driver does not match, and which event that began with."),
         "lineage": ("past", "Trace an id: which drivers had it, and who they are now."),
@@ -111,11 +111,7 @@ class ApiCommand(TyperCommand):
         if ctx.resilient_parsing or {"-h", "--help"} & {*args}:
             return super().parse_args(ctx, args)
         named = self.make_parser(ctx).parse_args(args=[*args])[0]
-        if named.get("context") and named.get("data"):
-            raise typer.BadParameter("give either --context or --data: each says which installation is meant")
-        from services.cli.client import name_context
-
-        name_context(named.get("context") or "")
+        _name_context(named)
         return super().parse_args(ctx, [*self._account_of_context(named), *args])
 
     def _account_of_context(self, named: Mapping[str, Any]) -> list[str]:
@@ -139,6 +135,31 @@ class ApiCommand(TyperCommand):
             advice = "name it, or one for the context: `driverlink context set NAME --account ACCOUNT`"
             raise typer.BadParameter(advice, param=cast("TyperArgument", self._account))
         return []
+
+
+class ApiGroup(TyperGroup):
+    """A group that is a command as well, which asks the API of the context it names."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - the library's signature
+        super().__init__(*arguments, **settings)
+        from services.cli.client import CONTEXT_VARIABLE
+
+        self.params.append(_context_option(CONTEXT_VARIABLE))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - the library's own click
+        """Parse the arguments; the commands below name a context of their own."""
+        if not ctx.resilient_parsing and not {"-h", "--help"} & {*args}:
+            _name_context(self.make_parser(ctx).parse_args(args=[*args])[0])
+        return super().parse_args(ctx, args)
+
+
+def _name_context(named: Mapping[str, Any]) -> None:
+    """Let the command be about the context that its arguments name. Raises `typer.BadParameter`."""
+    if named.get("context") and named.get("data"):
+        raise typer.BadParameter("give either --context or --data: each says which installation is meant")
+    from services.cli.client import name_context
+
+    name_context(named.get("context") or "")
 
 
 def _context_option(variable: str) -> TyperOption:
@@ -187,7 +208,10 @@ class LazyGroup(TyperGroup):
         if isinstance(what, typer.Typer):
             for each in what.registered_commands:
                 each.cls = kind
-            parent.add_typer(what, name=name, help=help_line)
+            if what.info.invoke_without_command is True:
+                parent.add_typer(what, name=name, cls=ApiGroup)
+            else:
+                parent.add_typer(what, name=name, help=help_line)
         else:
             parent.command(name, cls=kind)(what)
             # A group of one command is a group only if it has a callback.

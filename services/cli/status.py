@@ -22,6 +22,7 @@ from services.cli.client import (
     account_pages,
     ask,
 )
+from services.cli.exports import export
 from services.cli.listing import (
     FOUND,
     ExitCodeOption,
@@ -325,7 +326,13 @@ def _print_portal(portals: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         print_table(("account", "Portal read", "lines", "refused", "note"), rows)
 
 
-def events(
+events = typer.Typer(invoke_without_command=True)
+events.command()(export)
+
+
+@events.callback()
+def list_events(
+    context: typer.Context,
     account: Annotated[str | None, typer.Option(help="Only this account's.", callback=account_id)] = None,
     driver: Annotated[str | None, typer.Option(help="Only those about the driver with this Portal id.")] = None,
     driver_id: Annotated[str | None, typer.Option(help="Only those about this Driveri DriverID.")] = None,
@@ -365,7 +372,7 @@ def events(
     data: DataOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one event a line, as JSON.")] = False,
 ) -> None:
-    """Print the log: changes, decisions, outcomes and what people asked for.
+    """Print the log: changes, decisions, outcomes and what people asked for; or export it.
 
     The newest event comes first. With --follow and with --json every event that matches is printed, the oldest first.
     Options narrow it down, and can be combined.
@@ -377,6 +384,8 @@ def events(
         driverlink events --account acme --driver 200006 --correlation change/3
         driverlink events --outcome refused --since 1d
     """
+    if context.invoked_subcommand:
+        return
     query: Json = {
         "account": account,
         "driver": driver,
