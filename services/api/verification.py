@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Query
 
 from domain.hash_chain import ChainedStore, CheckedPart
+from services.api.installation import Readers
 from services.api.naming import number_named
 from services.api.routing import Installed, new_router
 from services.api.schema import Malformed, ResponseBody
@@ -34,13 +35,15 @@ class VerifiedPart(ResponseBody):
     """A part of a log: how many `events` were found as they were stored, and the first that was not, if any.
 
     The last `log` is `roots`: its events are the signed roots, each of which is worked out again.
-    `next` is the `after` of the next part, which may be of the next log; None at the end of the last one.
+    `next` is the `after` of the next part, which may be of the next log; None at the end of the last one. `total` is
+    about how many events all logs have: the sum of their last positions.
     """
 
     log: str
     events: int
     broken: BrokenEvent | None
     next: str | None
+    total: int
 
 
 def _check_log(store: ChainedStore, most: int, behind: str) -> CheckedPart:
@@ -68,4 +71,9 @@ async def verify_logs(
     following = f"{log}/{part.next}" if part.next else dict(pairwise(checks)).get(log)
     found = part.broken
     broken = BrokenEvent(event=found.event, position=found.position, problem=found.problem) if found else None
-    return VerifiedPart(log=log, events=part.events, broken=broken, next=following)
+    total = await readers.call(_total, readers)
+    return VerifiedPart(log=log, events=part.events, broken=broken, next=following, total=total)
+
+
+def _total(readers: Readers) -> int:
+    return sum(store.log.end() for store in readers.stores.values())

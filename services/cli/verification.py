@@ -1,14 +1,16 @@
 """`driverlink verify`: whether what is stored is what was stored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from services.cli.client import DataOption, Json, JsonOption, ask
-from services.cli.printing import out, print_json, progress_bar
+from services.cli.client import DataOption, Json, JsonOption, Services, ask
+from services.cli.printing import err, out, print_json, print_note, progress_bar
 
 if TYPE_CHECKING:
     from services.wiring.archiving import CheckedArchive
@@ -22,24 +24,23 @@ def verify(archive: ArchiveOption = None, data: DataOption = None, *, as_json: J
 
     Each history is a chain of hashes over the stored bytes. Of each log the first event that was altered, or is missing
     or in another place, is printed. Then the roots that were signed are worked out again, and with --archive every
-    archive file is checked against its root. The services may run meanwhile. Exit status 1: something differs.
+    archive file is checked against its root. The services may run meanwhile. Exit status 1: something differs; 130:
+    Ctrl-C has ended it, and what was checked by then is printed.
 
     Examples:
         driverlink verify
         driverlink verify --archive /mnt/archives
     """
-    with progress_bar(is_quiet=as_json) as progress:
-        bar = progress.add_task("events", total=None, note="")
-        logs: dict[str, dict[str, Any]] = {}
-        after: str | None = ""
-        while after is not None:
-            part = _part(data, after)
+    logs: dict[str, dict[str, Any]] = {}
+    try:
+        for part in _parts(data, is_quiet=as_json):
             log = logs.setdefault(part["log"], {"log": part["log"], "events": 0, "broken": None})
             log["events"] += part["events"]
             log["broken"] = part["broken"]
-            progress.update(bar, advance=part["events"])
-            after = part["next"]
         files = [*_archives(data, archive)] if archive else []
+    except KeyboardInterrupt:
+        _print_stopped(logs)
+        raise typer.Exit(_STOPPED) from None
     broken = [each for each in logs.values() if each["broken"]]
     altered = [each for each in files if each.problem]
     if as_json:
@@ -94,8 +95,41 @@ def prove(
     print_json(ask(data, lambda services: services.get("/proofs", log=log, position=position)))
 
 
-def _part(data: Any, after: str) -> Json:  # noqa: ANN401 - the option's
-    return ask(data, lambda services: services.get("/verification", after=after))
+_STOPPED: Final = 130
+"""The status of a command that Ctrl-C has ended, as shells have it."""
+
+_BETWEEN: Final = 10.0
+"""Seconds between two lines that say how far a check is, where there is no terminal."""
+
+
+def _parts(data: Path | None, *, is_quiet: bool) -> Iterator[Json]:
+    """Every part of the check; meanwhile standard error shows how far it is."""
+    events, said_at = 0, monotonic()
+    after: str | None = ""
+    with progress_bar(is_quiet=is_quiet or not err.is_terminal) as progress:
+        bar = progress.add_task("events", total=None, note="")
+        while after is not None:
+            part = ask(data, partial(_part, after=after))
+            yield part
+            events, after = events + part["events"], part["next"]
+            progress.update(bar, completed=events, total=max(events, part["total"]), note=part["log"])
+            if not (is_quiet or err.is_terminal) and monotonic() - said_at >= _BETWEEN:
+                said_at = monotonic()
+                print_note(f"{events} of {part['total']} events are checked, the last of {part['log']}")
+
+
+def _part(services: Services, after: str) -> Json:
+    found: Json = services.get("/verification", after=after)
+    return found
+
+
+def _print_stopped(logs: Mapping[str, Json]) -> None:
+    """What was checked before Ctrl-C."""
+    for each in logs.values():
+        if each["broken"]:
+            out.print(_line(each), markup=False)
+    checked = ", ".join(f"{each['events']} of {name}" for name, each in logs.items())
+    print_note(f"stopped; by then these events were checked: {checked or 'none'}")
 
 
 def _line(log: Json) -> str:

@@ -4,6 +4,10 @@ import sqlite3
 from contextlib import closing
 from json import loads
 
+import pytest
+
+from services.cli import verification
+from services.cli.client import Json, Services
 from services.wiring.registry import SERVICES
 from tests.support.served_folder import ServedFolder
 
@@ -34,6 +38,35 @@ def test_an_altered_event_is_named_and_the_other_logs_are_checked(driverlink: Se
     logs = loads(driverlink("verify", "--json").out)["logs"]
     assert [each["log"] for each in logs if each["broken"]] == ["decisions"]
     assert [each["events"] > 0 for each in logs if each["log"].startswith("outcomes")] == [True, True]
+
+
+def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(
+    looking: ServedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "are checked" not in looking("verify").err
+    monkeypatch.setattr(verification, "_BETWEEN", 0.0)
+    lines = looking("verify").err.splitlines()
+    assert len(lines) == 2 * len(TITLES) + 1
+    checked, total = lines[-1].split()[0], lines[-1].split()[2]
+    assert checked == total
+    assert lines[0].endswith(" events are checked, the last of accounts")
+    assert "are checked" not in looking("verify", "--json").err
+
+
+def test_ctrl_c_ends_it_with_what_was_checked_by_then(looking: ServedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = looking("verify", "--json").document["logs"]
+    asked = verification._part
+
+    def interrupted(services: Services, after: str) -> Json:
+        if after.startswith(TITLES[2]):
+            raise KeyboardInterrupt
+        return asked(services, after)
+
+    monkeypatch.setattr(verification, "_part", interrupted)
+    ended = looking("verify")
+    assert (ended.status, ended.out) == (130, "")
+    checked = ", ".join(f"{each['events']} of {each['log']}" for each in whole[:2])
+    assert ended.err.endswith(f"stopped; by then these events were checked: {checked}\n")
 
 
 def test_nothing_is_proven_before_roots_are_signed(looking: ServedFolder) -> None:
