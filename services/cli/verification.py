@@ -37,7 +37,7 @@ def verify(archive: ArchiveOption = None, data: DataOption = None, *, as_json: J
             log = logs.setdefault(part["log"], {"log": part["log"], "events": 0, "broken": None})
             log["events"] += part["events"]
             log["broken"] = part["broken"]
-        files = [*_archives(data, archive)] if archive else []
+        files = [*_archives(data, archive, is_quiet=as_json)] if archive else []
     except KeyboardInterrupt:
         _print_stopped(logs)
         raise typer.Exit(_STOPPED) from None
@@ -60,11 +60,16 @@ def verify(archive: ArchiveOption = None, data: DataOption = None, *, as_json: J
     raise typer.Exit(1 if broken or altered else 0)
 
 
-def _archives(data: Path | None, folder: Path) -> "Iterator[CheckedArchive]":
+def _archives(data: Path | None, folder: Path, *, is_quiet: bool) -> "Iterator[CheckedArchive]":
+    """Every archive as it was checked; meanwhile a terminal shows how far it is."""
     from services.wiring.archiving import check_archives  # noqa: PLC0415 - only those that have archives load it
 
     known = ask(data, lambda services: services.get("/archives"))
-    return check_archives(folder, known["archives"], known["key"] or "")
+    with progress_bar(is_quiet=is_quiet or not err.is_terminal) as progress:
+        bar = progress.add_task("archives", total=len(known["archives"]), note="")
+        for each in check_archives(folder, known["archives"], known["key"] or ""):
+            yield each
+            progress.update(bar, advance=1)
 
 
 ROOTS = "roots"
