@@ -44,6 +44,9 @@ _TOKENS: Final = ("/v1/auth/", "/oauth/")
 _SUCCESS: Final = 2
 _LIMITED: Final = 429
 _SERVER: Final = 500
+_OF_SEED: Final = frozenset({Reason.TAKEN_ELSEWHERE, Reason.FOREIGN_ROLE})
+"""Reasons that a sandbox finds of its own, since it begins so."""
+
 _REFUSED: Final = frozenset({400, 401, 403, 409, 422})
 _LONGEST_BACKOFF: Final = timedelta(days=2)
 
@@ -102,7 +105,8 @@ def _differences(decision: Decision, then: CallAnswered, now: CallAnswered) -> I
         yield "key"
     target = Target(decision.target)
     shown = {*to_change(target, then.profile, now.profile), *to_change(target, now.profile, then.profile)}
-    if then.is_shown and now.is_shown and shown:
+    is_shown = then.active and now.active and then.is_shown and now.is_shown
+    if is_shown and shown:
         yield f"profile ({', '.join(sorted(shown))})"
 
 
@@ -147,7 +151,8 @@ class CallingAgain:
         answers: Sequence[CallAnswered],
     ) -> list[ReplayedCall]:
         target, time = Target(decision.target), _Time(decision.at)
-        sandbox = _Sandbox(target, time, _as_it_was(target, decision, link, shown, answers), answers)
+        people = _as_it_was(target, decision, link, shown, answers)
+        sandbox = _Sandbox(target, time, people, answers, decision)
         steps: list[ReplayedCall] = []
         with self._open_store(target) as store:
             projector = _Projector(store, target, time, sandbox.drivers)
@@ -275,11 +280,16 @@ class _Sandbox:
     """A target's sandbox, without a socket, and the adapter in front of it."""
 
     def __init__(
-        self, target: Target, time: _Time, people: Sequence[ObservedDriver], answers: Sequence[CallAnswered]
+        self,
+        target: Target,
+        time: _Time,
+        people: Sequence[ObservedDriver],
+        answers: Sequence[CallAnswered],
+        decision: Decision,
     ) -> None:
         """Raises `SeedRefused`."""
         self._target = target
-        seed = _SEEDS[target](people, answers)
+        seed = _SEEDS[target](people, answers, decision)
         applications: Mapping[Target, Callable[[], Starlette]] = {
             Target.DRIVERI: lambda: driveri.application(seed, time.milliseconds, pause=time.pause),
             Target.MOTIVE: lambda: motive.application(seed, time.milliseconds, pause=time.pause, first_id=1),
@@ -337,7 +347,8 @@ def _faults(target: Target, answer: CallAnswered, *, has_effect: bool) -> list[B
         method, route, status = str(each["method"]), str(each["route"]), int(each["status"])
         path = _pattern(route)
         nth[method, path] += 1
-        fault = _fault(method, status, is_refused=answer.outcome == Outcome.REFUSED, has_effect=has_effect)
+        is_refused = answer.outcome == Outcome.REFUSED and answer.reason not in _OF_SEED
+        fault = _fault(method, status, is_refused=is_refused, has_effect=has_effect)
         if fault:
             rules.append({**fault, "methods": [method], "path": path, "every": nth[method, path], "times": 1})
             nth[method, path] -= 1
@@ -388,7 +399,7 @@ def _pattern(route: str) -> str:
     return "/".join(ids.get(part, "[0-9]*") if part.startswith("{") else part for part in route.split("/"))
 
 
-def _driveri_seed(people: Sequence[ObservedDriver], _: Sequence[CallAnswered]) -> Body:
+def _driveri_seed(people: Sequence[ObservedDriver], _: Sequence[CallAnswered], __: Decision) -> Body:
     drivers = []
     for each in people:
         told: Body = {
@@ -409,7 +420,7 @@ def _driveri_seed(people: Sequence[ObservedDriver], _: Sequence[CallAnswered]) -
     return {"tenants": [{"tenant": _TENANT, "clients": clients, "drivers": drivers}]}
 
 
-def _motive_seed(people: Sequence[ObservedDriver], answers: Sequence[CallAnswered]) -> Body:
+def _motive_seed(people: Sequence[ObservedDriver], answers: Sequence[CallAnswered], decision: Decision) -> Body:
     foreign = {each.key or "" for each in answers if each.reason == Reason.FOREIGN_ROLE}
     users = []
     for each in people:
@@ -436,10 +447,13 @@ def _motive_seed(people: Sequence[ObservedDriver], answers: Sequence[CallAnswere
             ],
         }
         users.append({name: value for name, value in told.items() if value is not None})
-    return {"companies": [{"company": _TENANT, "api_key": _KEY[1], "users": users}]}
+    is_elsewhere = any(each.reason == Reason.TAKEN_ELSEWHERE for each in answers)
+    login = decision.profile.get("email") or f"gps_portal-{decision.driver}"
+    company = {"company": _TENANT, "api_key": _KEY[1], "users": users}
+    return {"companies": [company], "elsewhere": [login] if is_elsewhere else []}
 
 
-_SEEDS: Final[Mapping[Target, Callable[[Sequence[ObservedDriver], Sequence[CallAnswered]], Body]]] = {
+_SEEDS: Final[Mapping[Target, Callable[[Sequence[ObservedDriver], Sequence[CallAnswered], Decision], Body]]] = {
     Target.DRIVERI: _driveri_seed,
     Target.MOTIVE: _motive_seed,
 }

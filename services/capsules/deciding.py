@@ -27,7 +27,7 @@ from services.decider.batch import load_links
 from services.decider.handlers import Decider
 from services.decider.order import BatchRow, Chore
 from services.decider.read_models import DeleteRow
-from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment
+from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, Assignment, outcomes_of
 
 _ABOUT_DRIVERS: Final = CallAnswered | DriverLookedUp
 _HINTED: Final = HintedDriverSeen | HintedDriverGone
@@ -147,16 +147,31 @@ class DecidingAgain:
         facts = self._facts_of(batch)
         mine = [each for each in facts if self._starts_something(each[1])]
         self._take(batch.work, [each for each in facts if each not in mine])
-        self._take_others(self._now)
         if not mine and not self._is_own_work(batch):
+            self._take_others(self._now)
             return
-        decider = Decider(self._scratch, lambda: self._now, Assignment(), replace(RULES, delete_limit=self._limit()))
-        now = self._decide(decider, batch, mine)
+        then, now = list[LinkEvent](), list[LinkEvent]()
+        # A batch decides target after target, and what it decides for others in between counts.
+        silent = [target for target in _targets_of(batch) if self._next(self._now, target) is None]
+        early = [target for target in silent if self._decide(batch, mine, target)]
+        for target in self._in_order(batch):
+            self._take_others(self._now)
+            ours = self._decide(batch, mine, target)
+            then += self._take_own(self._now, None if is_last else len(ours), target)
+            now += ours
+        if early:
+            # It is not stored at which point in the batch nothing was decided: neither before nor after, if it differs.
+            self._take_others(self._now)
+            now += [each for target in early for each in self._decide(batch, mine, target)]
         self._take(batch.work, mine)
-        then = self._take_own(self._now, None if is_last else len(now), batch.target)
         if then or now:
             inputs = [event for _, event in mine]
             yield ReplayedDecision(at=self._now, work=batch.work, inputs=inputs, then=then, now=now)
+
+    def _in_order(self, batch: BatchRow) -> list[str]:
+        """The targets for which something was decided for the driver at this moment, as they came."""
+        own = (each.target for _, each in self._decided[self._now] if self._is_own(each, ""))
+        return [target for target in dict.fromkeys(own) if target in _targets_of(batch)]
 
     def _starts_something(self, event: Event) -> bool:
         """Whether the decider decides something for the driver by this, or may."""
@@ -172,8 +187,10 @@ class DecidingAgain:
         trigger = getattr(first, "rationale", {}).get("trigger") if first else ""
         return trigger in (None, "scan" if batch.work == Chore.RECONCILIATION else batch.handled[0])
 
-    def _decide(self, decider: Decider, batch: BatchRow, mine: Facts) -> list[LinkEvent]:
-        """What the decider decides for the driver now; nothing of it is stored."""
+    def _decide(self, batch: BatchRow, mine: Facts, target: str) -> list[LinkEvent]:
+        """What the decider decides for the driver on a target now; nothing of it is stored."""
+        rules = replace(RULES, delete_limit=self._limit(target))
+        decider = Decider(self._scratch, lambda: self._now, Assignment(), rules)
         events: Sequence[Event]
         if batch.work in OUTCOMES:
             events = decider.on_reports(mine).events
@@ -183,8 +200,7 @@ class DecidingAgain:
             events = decider.on_accounts([(at, self._own_holds(event)) for at, event in mine]).events
         else:
             events = self._do(decider, batch)
-        facts = [each for each in events if isinstance(each, LinkEvent)]
-        return [each for each in facts if each.driver == self._capsule.driver]
+        return [each for each in events if isinstance(each, LinkEvent) and self._is_own(each, target)]
 
     def _do(self, decider: Decider, batch: BatchRow) -> Sequence[Event]:
         """What doing this work for the driver comes to."""
@@ -205,9 +221,9 @@ class DecidingAgain:
             return event
         return replace(event, holds=[hold for hold in event.holds if hold[0] == self._capsule.driver])
 
-    def _limit(self) -> DeleteLimit:
+    def _limit(self, target: str) -> DeleteLimit:
         """The limit that leaves as much room for deletes as there was: the account's other drivers are not here."""
-        first = self._next(self._now, "")
+        first = self._next(self._now, target)
         figures = getattr(first, "rationale", {}).get("guard") if first else None
         if first is None or figures is None:
             return RULES.delete_limit
@@ -258,3 +274,9 @@ class DecidingAgain:
             self._accounts += facts
         if facts:
             take(self._scratch, self._projects[log], facts)
+
+
+def _targets_of(batch: BatchRow) -> list[str]:
+    """The targets that a batch can decide something for."""
+    named = batch.target or next((str(each) for each in Target if outcomes_of(each) == batch.work), "")
+    return [named] if named else [*map(str, Target)]
