@@ -131,7 +131,7 @@ def test_what_a_build_needs_of_its_surroundings_is_given_and_does_not_stay() -> 
     assert build["secrets"] == ["pip_config", "build_certificates"]
     assert set(build["args"]) == {"BASE_IMAGE", "COMMIT"}
     dockerfile = (ROOT / "deploy/image/Dockerfile").read_text("utf-8")
-    assert re.findall(r"^ARG (\w+)", dockerfile, flags=re.MULTILINE) == ["BASE_IMAGE", "COMMIT"]
+    assert set(re.findall(r"^ARG (\w+)", dockerfile, flags=re.MULTILINE)) == {"BASE_IMAGE", "COMMIT"}
     mounted = "RUN --mount=type=secret,id=pip_config,target=/etc/pip.conf --mount=type=secret,id=build_certificates"
     fetching = re.findall(r"^(.*)\\\n.*--only-binary", dockerfile, flags=re.MULTILINE)
     assert [line.strip() for line in fetching] == [mounted] * 2

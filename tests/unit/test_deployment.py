@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -151,21 +152,43 @@ def test_a_rehearsal_has_room_that_does_not_count_as_memory(name: str) -> None:
 def test_the_addresses_of_the_sandboxes_are_where_they_listen() -> None:
     ports = ["8101", "8102", "8103"]
     assert re.findall(r"http://sandboxes:(\d+)", SANDBOXED) == ports
-    assert _listed("ports", _SANDBOXES) == [[f"127.0.0.1:{port}:{port}" for port in ports]]
+    unless_given = re.sub(r"\$\{\w+:-(\d+)\}", r"\1", _SANDBOXES)
+    assert _listed("ports", unless_given) == [[f"127.0.0.1:{port}:{port}" for port in ports]]
 
 
 def test_images_from_elsewhere_are_pinned() -> None:
-    images = re.findall(r"_IMAGE:-([^}]+)}", COMPOSE) + re.findall(r"^ARG \w+=(\S+)$", DOCKERFILE, flags=re.MULTILINE)
+    images = re.findall(r"(?:KAFKA|POSTGRES|BASE)_IMAGE:-([^}]+)}", COMPOSE) + re.findall(
+        r"^ARG \w+=(\S+)$", DOCKERFILE, flags=re.MULTILINE
+    )
     assert set(re.findall(r"^ +image: (.+)$", COMPOSE, flags=re.MULTILINE)) == {
-        "driverlink:local",
+        '"${DRIVERLINK_IMAGE:-driverlink:local}"',
         "*postgres-image",
         '&postgres-image "${DRIVERLINK_POSTGRES_IMAGE:-postgres:17.10-bookworm}"',
         '"${DRIVERLINK_KAFKA_IMAGE:-apache/kafka:4.3.1}"',
     }
-    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, flags=re.MULTILINE)) == {"${BASE_IMAGE}"}
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, flags=re.MULTILINE)) == {"${BASE_IMAGE}", "scratch"}
     elsewhere = set(images)
     assert len(elsewhere) == 3
     assert all(re.fullmatch(r"[a-z/]+:\d+\.\d+[a-z0-9.-]*", image) for image in elsewhere)
+
+
+def test_the_image_says_what_it_is() -> None:
+    product = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', DOCKERFILE))
+    assert labels == {
+        "title": "Driver Sync",
+        "description": product["description"],
+        "version": product["version"],
+        "revision": "${COMMIT}",
+        "licenses": product["license"],
+    }
+
+
+def test_the_image_has_nothing_of_the_base_image_but_what_was_gathered() -> None:
+    *_, last = re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)
+    assert last.startswith("FROM scratch\n")
+    assert re.findall(r"^COPY (.+)$", last, flags=re.MULTILINE) == ["--from=build /root-of-image /"]
+    assert 'RUN ["python", "make_root.py", "/root-of-image", "/opt/driverlink"]' in DOCKERFILE
 
 
 def test_the_image_does_not_run_as_root() -> None:
