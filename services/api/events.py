@@ -119,10 +119,10 @@ class Correlation:
     def is_of(self, event: LoggedEvent) -> bool:
         """Whether this event is what is referred to: by its version, the hash of a set, or the decision it answers."""
         named = {"approval": event.data.get("digest"), "answer": event.data.get("decision")}
-        return event.type in _TRIGGERS.get(self.trigger, ()) and str(named.get(self.trigger, event.version)) == self.ref
+        return event.type in TRIGGERS.get(self.trigger, ()) and str(named.get(self.trigger, event.version)) == self.ref
 
 
-_TRIGGERS: Mapping[str, Collection[str]] = {
+TRIGGERS: Mapping[str, Collection[str]] = {
     "change": ("DriverCreated", "DriverUpdated", "DriverDeleted"),
     "scan": ("RosterScanned",),
     "answer": ("CallAnswered",),
@@ -130,7 +130,7 @@ _TRIGGERS: Mapping[str, Collection[str]] = {
     "reconciliation": ("ReconciliationRequested",),
     "approval": ("DeletesApproved", "DeletesRejected"),
 }
-"""The events that triggers refer to."""
+"""The kinds of triggers, each with the events that it refers to."""
 
 
 def _rationale(data: Mapping[str, Any]) -> Mapping[str, Any]:

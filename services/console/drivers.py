@@ -1,6 +1,7 @@
 """The drivers of an account, and one driver whole: where it stands on each target, and how that came about."""
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import Query, Request
@@ -12,12 +13,15 @@ from services.api.as_of import AsOf
 from services.api.issues import RequestRetry, retry_parked
 from services.api.routing import Called, Installed, KnownAccount
 from services.api.schema import to_json
-from services.console.rendering import page, see_other
+from services.console.rendering import page, see_other, url
 from services.console.routing import Form, body_of, new_pages
 
 router = new_pages(prefix="/accounts/{account}/drivers")
 
 _VIEWS = ("timeline", "compact", "json")
+
+_EVER: Final = "2020-01-01"
+"""Since when everything is listed: before there was anything."""
 
 
 @router.get("")
@@ -90,7 +94,18 @@ async def show_driver_page(
         as_of=as_of or "",
         capsule="/".join((V1, "accounts", quote(known.account, safe=""), "drivers", quote(driver, safe=""), "capsule")),
         situations={each.target: _situation(found, each.target) for each in found.targets},
+        events_of=partial(_events_of, known.account, found.driver),
     )
+
+
+def _events_of(account: str, driver: str, entry: driver_details.DetailedEntry) -> str:
+    """Where the events are listed that have the same trigger as an entry of a driver's history, or its type."""
+    rationale = entry.data.get("rationale") or {}
+    trigger = ("change", entry.version) if entry.where == "portal" else (rationale.get("trigger"), rationale.get("ref"))
+    if all(trigger):
+        return url("events", account=account, driver=driver, correlation="/".join(map(str, trigger)), since=_EVER)
+    of_driver = None if entry.where == "account" else driver
+    return url("events", account=account, driver=of_driver, type_=entry.type, since=_EVER)
 
 
 def _situation(driver: driver_details.DriverDetails, target: str) -> str:

@@ -9,6 +9,7 @@ from fastapi import Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from domain.identity import Target
+from domain.outcomes import Outcome
 from services.api import account_history, events, reconciliations
 from services.api.installation import Installation
 from services.api.naming import moment_named
@@ -58,6 +59,11 @@ async def show_events(
     since: str = "",
     until: str = "",
     log: str = "",
+    reason: str = "",
+    outcome: str = "",
+    trigger: str = "",
+    by: str = "",
+    correlation: str = "",
     cursor: str = "",
     before: Annotated[str, Query(description="The event, as LOG/POSITION, that the page ends before.")] = "",
 ) -> HTMLResponse:
@@ -72,6 +78,11 @@ async def show_events(
         since=began,
         until=until or None,
         log=log or None,
+        reason=reason or None,
+        outcome=next((each for each in Outcome if each == outcome), None),
+        trigger=trigger or None,
+        by=by or None,
+        correlation=correlation or None,
     )
     if cursor:
         found, is_all = await (await events.reader_of(installation, query)).page(cursor, _PAGE), True
@@ -92,6 +103,13 @@ async def show_events(
         type=type,
         since=began,
         log=log,
+        reason=reason,
+        outcome=outcome,
+        trigger=trigger,
+        by=by,
+        correlation=correlation,
+        outcomes=[*map(str, Outcome)],
+        triggers=events.TRIGGERS,
         logs=[*installation.logs],
         targets=[*map(str, Target)],
         cursor=cursor,

@@ -29,6 +29,7 @@ PAGES = {
     "drift": "accounts/acme/drift?target=driveri",
     "history": "accounts/acme/history",
     "events": "events?account=acme&type=CreateDecided",
+    "events-filtered": "events?account=acme&driver=4&reason=conflict&since=2020-01-01",
     "history-of-settings": "accounts/west/history",
     "accounts": "accounts",
     "settings": "accounts/acme",

@@ -22,7 +22,15 @@ WIDTHS: Final = {"wide": 1280, "narrow": 390}
 NARROW: Final = ("overview", "sync", "driver", "issues", "approvals")
 """Pages of which the docs have a narrow and dark picture, too."""
 
-NOT_KEPT: Final = ("sync-not-allowed", "refused", "driver-json", "driver-long", "unmanaged", "history-of-settings")
+NOT_KEPT: Final = (
+    "events-filtered",
+    "sync-not-allowed",
+    "refused",
+    "driver-json",
+    "driver-long",
+    "unmanaged",
+    "history-of-settings",
+)
 """Pages that a reader learns little from."""
 
 Tell = Callable[[str], Any]

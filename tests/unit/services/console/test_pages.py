@@ -239,6 +239,52 @@ async def test_events_are_listed_once_each_with_the_newest_first(
     assert len(shown) > 8
 
 
+async def test_the_filters_of_events_are_those_of_the_api(stand: ApiStand, browser: httpx.AsyncClient) -> None:
+    await stand.set_some_aside()
+    of_driver = {"driver": "3", "correlation": "change/1"}
+    found = dict[str, list[str]]()
+    for query in (
+        {"reason": "conflict"},
+        {"outcome": "refused"},
+        {"trigger": "scan"},
+        {"by": "jane"},
+        {"target": "motive", "reason": "unkeyed"},
+        {"since": "2026-01-05", "until": "2026-01-06"},
+        of_driver,
+    ):
+        asked = {"account": "acme", "since": "2020-01-01", **query}
+        events = (await stand.get("/events", **asked)).json()["events"]
+        page = await browser.get("events", params=asked)
+        shown = re.findall(r'<details id="event-([^"]+)"', page.text)
+        assert shown == [f"{each['log']}-{each['position']}" for each in reversed(events)], query
+        for name, value in query.items():
+            is_chosen = f'<option value="{value}" selected>' in page.text or f"<option selected>{value}<" in page.text
+            assert f'name="{name}" value="{value}"' in page.text or is_chosen, name
+        found[str(query)] = shown
+    assert sum(map(bool, found.values())) >= 4
+    assert found[str(of_driver)]
+
+
+async def test_each_entry_of_a_driver_and_an_account_leads_to_its_events(
+    stand: ApiStand, browser: httpx.AsyncClient
+) -> None:
+    await stand.set_some_aside()
+    credentials = {"target": "driveri", "client_id": "a", "client_secret": "b", "tenant": "c"}
+    await browser.post("accounts/acme/credentials", data=credentials)
+    for path, entry in (
+        ("accounts/acme/drivers/3", '<p class="fact">'),
+        ("accounts/acme/drivers/3?view=compact", '<li><span class="sub">'),
+        ("accounts/acme/history", '<p class="fact">'),
+    ):
+        page = await browser.get(path)
+        every = [unescape(each) for each in re.findall(r'<a href="/console/(events\?[^"]*)"', page.text)]
+        links = [each for each in every if "since=" in each and "by=" not in each]
+        assert len(links) == page.text.count(entry) > 1
+        for link in links:
+            answer = await browser.get(link)
+            assert (answer.status_code, 'id="event-' in answer.text) == (200, True), link
+
+
 @pytest.mark.parametrize("span", ["since=0001-01-01", "until=9999-12-31T23:59:59&since=0001-01-01", "since=9999-12-31"])
 async def test_events_are_looked_for_from_end_to_end_of_the_calendar(
     stand: ApiStand, browser: httpx.AsyncClient, span: str
