@@ -53,6 +53,7 @@ def values_schema() -> Schema:
                     "enabled",
                 ),
                 "command": {"type": "array", "items": _NAME},
+                "archiveClaim": _TEXT,
                 **{name: each for name, each in _OF_A_PROCESS.items() if name not in ("settings", "secrets")},
                 "topologySpread": _SPREAD,
                 "scratchSize": _NAME,

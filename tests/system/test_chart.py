@@ -100,14 +100,15 @@ def test_helm_refuses_what_is_not_a_value(given: str, named: str) -> None:
 @pytest.mark.parametrize("kind", VALUES)
 def test_no_pod_has_a_right_that_it_does_not_need(kind: str) -> None:
     """What the Pod Security Standard `restricted` demands, and more."""
-    for _, pod in _pods(_objects(kind)):
+    for component, pod in _pods(_objects(kind)):
         spec = pod["spec"]
         assert spec["automountServiceAccountToken"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == 10001
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert {name for volume in spec["volumes"] for name in volume} <= {"name", "emptyDir", "projected"}
+        claims = {"persistentVolumeClaim"} if component == "command" else set()
+        assert {name for volume in spec["volumes"] for name in volume} <= {"name", "emptyDir", "projected", *claims}
         for container in _containers(pod):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -299,6 +300,12 @@ def test_no_private_address_is_reached_as_one_outside() -> None:
     version_4, version_6 = (peer["ipBlock"] for peer in outside["to"])
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(version_4["except"])
     assert {"fc00::/7", "fe80::/10"} <= set(version_6["except"])
+
+
+def test_archives_are_kept_in_a_volume_of_their_own() -> None:
+    pod = dict(_pods(_objects("full")))["command"]
+    assert {"name": "archives", "persistentVolumeClaim": {"claimName": "archives"}} in pod["spec"]["volumes"]
+    assert {"name": "archives", "mountPath": "/archives"} in _containers(pod)[0]["volumeMounts"]
 
 
 def test_a_command_is_rendered_alone_and_only_where_it_is_asked_for() -> None:

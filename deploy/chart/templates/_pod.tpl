@@ -121,6 +121,9 @@ volumeMounts:
   {{- if $values.files }}
   - {name: files, mountPath: /run/files, readOnly: true}
   {{- end }}
+  {{- if .facts.archives }}
+  - {name: archives, mountPath: {{ $values.settings.DRIVERLINK_ARCHIVE_FOLDER | required "archiveClaim needs settings.DRIVERLINK_ARCHIVE_FOLDER" }}}
+  {{- end }}
 {{- end -}}
 
 {{- define "driverlink.drain" -}}5{{- end -}}
@@ -170,6 +173,9 @@ volumes:
     emptyDir: {sizeLimit: {{ if .facts.scratch }}{{ $values.scratchSize }}{{ else }}64Mi{{ end }}}
   {{- range .mounts }}
   {{- include "driverlink.volume" . | trim | nindent 2 }}
+  {{- end }}
+  {{- with .facts.archives }}
+  - {name: archives, persistentVolumeClaim: {claimName: {{ . }}}}
   {{- end }}
   {{- with $values.files }}
   - name: files
