@@ -145,33 +145,39 @@ class DecidingAgain:
     def _handled(self, batch: BatchRow, *, is_last: bool) -> Iterator[ReplayedDecision]:
         # Of batches at the same moment, each has as many facts of then as are decided now, and the last has the rest.
         facts = self._facts_of(batch)
-        mine = [each for each in facts if self._starts_something(each[1])]
-        self._take(batch.work, [each for each in facts if each not in mine])
-        if not mine and not self._is_own_work(batch):
+        # What the decider reads of its store is from before the batch, so what is given to it is taken after it.
+        given = [each for each in facts if not self._is_of_another(each[1])]
+        self._take(batch.work, [each for each in facts if each not in given])
+        inputs = [event for _, event in given if self._starts_something(event)]
+        if not inputs and not self._is_own_work(batch):
+            self._take(batch.work, given)
             self._take_others(self._now)
             return
         then, now = list[LinkEvent](), list[LinkEvent]()
         # A batch decides target after target, and what it decides for others in between counts.
         silent = [target for target in _targets_of(batch) if self._next(self._now, target) is None]
-        early = [target for target in silent if self._decide(batch, mine, target)]
+        early = [target for target in silent if self._decide(batch, given, target)]
         for target in self._in_order(batch):
             self._take_others(self._now)
-            ours = self._decide(batch, mine, target)
+            ours = self._decide(batch, given, target)
             then += self._take_own(self._now, None if is_last else len(ours), target)
             now += ours
         if early:
             # It is not stored at which point in the batch nothing was decided: neither before nor after, if it differs.
             self._take_others(self._now)
-            now += [each for target in early for each in self._decide(batch, mine, target)]
-        self._take(batch.work, mine)
+            now += [each for target in early for each in self._decide(batch, given, target)]
+        self._take(batch.work, given)
         if then or now:
-            inputs = [event for _, event in mine]
             yield ReplayedDecision(at=self._now, work=batch.work, inputs=inputs, then=then, now=now)
 
     def _in_order(self, batch: BatchRow) -> list[str]:
         """The targets for which something was decided for the driver at this moment, as they came."""
         own = (each.target for _, each in self._decided[self._now] if self._is_own(each, ""))
         return [target for target in dict.fromkeys(own) if target in _targets_of(batch)]
+
+    def _is_of_another(self, event: Event) -> bool:
+        """Whether this would have something decided for another driver."""
+        return isinstance(event, Change | _ABOUT_DRIVERS) and event.driver != self._capsule.driver
 
     def _starts_something(self, event: Event) -> bool:
         """Whether the decider decides something for the driver by this, or may."""
@@ -187,17 +193,17 @@ class DecidingAgain:
         trigger = getattr(first, "rationale", {}).get("trigger") if first else ""
         return trigger in (None, "scan" if batch.work == Chore.RECONCILIATION else batch.handled[0])
 
-    def _decide(self, batch: BatchRow, mine: Facts, target: str) -> list[LinkEvent]:
+    def _decide(self, batch: BatchRow, given: Facts, target: str) -> list[LinkEvent]:
         """What the decider decides for the driver on a target now; nothing of it is stored."""
         rules = replace(RULES, delete_limit=self._limit(target))
         decider = Decider(self._scratch, lambda: self._now, Assignment(), rules)
         events: Sequence[Event]
         if batch.work in OUTCOMES:
-            events = decider.on_reports(mine).events
+            events = decider.on_reports(given).events
         elif batch.work == CHANGES:
-            events = decider.on_changes(mine).events
+            events = decider.on_changes(given).events
         elif batch.work == ACCOUNTS:
-            events = decider.on_accounts([(at, self._own_holds(event)) for at, event in mine]).events
+            events = decider.on_accounts([(at, self._own_holds(event)) for at, event in given]).events
         else:
             events = self._do(decider, batch)
         return [each for each in events if isinstance(each, LinkEvent) and self._is_own(each, target)]

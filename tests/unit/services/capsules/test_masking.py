@@ -179,15 +179,15 @@ def test_what_is_compared_compares_as_before(one: str, other: str) -> None:
 NEVER = {
     "Account.AccountErased",
     "Account.ErasureBegan",
-    "Log.HistoryArchived",
-    "Log.RootsSigned",
     "Reconciliation.ReconciliationCompleted",
     "Reconciliation.ReconciliationRefused",
 }
-"""Facts that no capsule has."""
+"""Facts that no capsule has, beside those about logs."""
+
+OF_CAPSULES = sorted(topic for topic in SAMPLES.keys() - NEVER if not topic.startswith("Log."))
 
 
-@pytest.mark.parametrize("topic", sorted(SAMPLES.keys() - NEVER))
+@pytest.mark.parametrize("topic", OF_CAPSULES)
 def test_every_field_of_every_fact_is_masked_or_known_to_be_harmless(topic: str) -> None:
     sample = SAMPLES[topic]
     capsule = replace(capsule_of({"200417": {"first_name": "Jane"}}), facts={CHANGES: [(1, sample)]})
