@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwr
 
 HERE = Path(__file__).parent
 
-expect.set_options(timeout=30_000)  # other tests run meanwhile
+expect.set_options(timeout=120_000)  # other tests run meanwhile
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -58,7 +58,7 @@ def test_an_issue_is_resolved_in_the_portal_and_another_retried_with_the_keyboar
     _press(page, "Carl Conflict")
     expect(page.locator(".advice")).to_contain_text("Decide whose e-mail it is")
     served.tell("resolve")
-    expect(page.locator("#motive-title")).to_contain_text("in sync", timeout=15_000)
+    expect(page.locator("#motive-title")).to_contain_text("in sync")
     page.goto(page.url.partition("/drivers")[0] + "/issues")
     expect(page.locator("main")).not_to_contain_text("Carl Conflict")
     page.get_by_label("Why (optional)").focus()
@@ -75,7 +75,7 @@ def test_events_come_by_themselves(window: Window, served: Served) -> None:
     page = window.open("events?account=acme&driver=10&type=DriverUpdated")
     before = page.locator("#events > li, ol.events > li").count()
     served.tell("change")
-    expect(page.locator("ol.events > li")).to_have_count(before + 1, timeout=15_000)
+    expect(page.locator("ol.events > li")).to_have_count(before + 1)
 
 
 def test_a_push_secret_is_rotated_and_dead_letters_are_resubmitted_with_the_keyboard(
@@ -97,7 +97,7 @@ def test_a_push_secret_is_rotated_and_dead_letters_are_resubmitted_with_the_keyb
 def test_a_delivery_that_is_retried_counts_down(window: Window, served: Served) -> None:
     served.tell("trouble")
     page = window.open("accounts/acme/drivers/18")
-    expect(page.locator(".attempt")).to_contain_text("next attempt in", timeout=15_000)
+    expect(page.locator(".attempt")).to_contain_text("next attempt in")
 
 
 def test_a_plan_that_takes_long_says_how_far_it_is_with_scripts_and_without(
@@ -108,5 +108,5 @@ def test_a_plan_that_takes_long_says_how_far_it_is_with_scripts_and_without(
         page = each.open("accounts/north/plan")
         expect(page.locator("h1")).to_have_text("Working out the plan")
         if each is window:
-            expect(page.locator(".progress")).to_contain_text("so far", timeout=15_000)
-        expect(page.locator("h1")).to_have_text("Plan", timeout=15_000)
+            expect(page.locator(".progress")).to_contain_text("so far")
+        expect(page.locator("h1")).to_have_text("Plan")

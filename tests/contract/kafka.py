@@ -17,10 +17,11 @@ from adapters.kafka.producer import KafkaPublisher
 from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import create
 from domain.store import Event, Stream
+from tests.support.hanging import HANGS
 
 T = TypeVar("T")
 
-_PATIENCE = 30.0
+_PATIENCE = HANGS
 
 
 class LoopThread:

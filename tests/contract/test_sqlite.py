@@ -13,6 +13,7 @@ from tests.contract.sqlite import SqliteStand
 from tests.contract.stands import Entry, Tick, fact, unit
 from tests.contract.store import StoreContract
 from tests.contract.streaming import StreamContract
+from tests.support.hanging import HANGS
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_what_is_stored_together_shows_to_others_only_at_its_end(stand: SqliteSt
 def test_another_thread_reads_what_is_stored_already(stand: SqliteStand) -> None:
     with stand.store.together(), ThreadPoolExecutor(1) as thread:
         stand.store.commit(unit(fact()))
-        assert thread.submit(stand.store.log.end).result(10) == 0
+        assert thread.submit(stand.store.log.end).result(HANGS) == 0
 
 
 def test_of_what_is_stored_together_nothing_is_when_the_database_undoes_it(stand: SqliteStand) -> None:

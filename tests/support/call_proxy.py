@@ -10,6 +10,7 @@ import h11
 import httpx
 
 from services.sandbox.demo import NO_TLS
+from tests.support.hanging import HANGS
 
 _CHUNK: Final = 65_536
 _PASSED_ON: Final = frozenset({"content-type", "authorization", "x-api-key", "accept", "accept-language"})
@@ -57,7 +58,7 @@ def passed_back(reply: httpx.Response) -> bytes:
 async def proxy(upstream: str, treat: Treatment) -> AsyncIterator[str]:
     """Serve on a free loopback port; the base address."""
     serving: set[asyncio.Task[None]] = set()
-    async with httpx.AsyncClient(base_url=upstream, timeout=30.0, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(base_url=upstream, timeout=HANGS, verify=NO_TLS) as client:
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             each = asyncio.ensure_future(_serve(reader, writer, client, treat))

@@ -18,6 +18,7 @@ import httpx
 from services.api import PREFIX
 from services.sandbox.demo import NO_TLS, RunningSandboxes
 from services.wiring.settings import DistributedSettings
+from tests.support.hanging import HANGS
 from tests.support.loaded import Loaded
 from tests.support.servers.addresses import free_port
 from tests.support.unhurried import UNHURRIED
@@ -26,7 +27,7 @@ Json = dict[str, Any]
 
 _COMMAND = (sys.executable, "-m", "services.cli")
 
-_PATIENCE = 60.0
+_PATIENCE = HANGS
 """Seconds that a process has for ending in good order."""
 
 _RESTART = 0.5
@@ -35,7 +36,7 @@ _RESTART = 0.5
 API_KEY = "an-admin-key-that-is-only-good-for-tests"
 """By which tests ask the API of a deployment."""
 
-_ANSWER = 1.0
+_ANSWER = 60.0
 """Seconds that a process has for telling how it is."""
 
 _LAST_WORDS = 3000

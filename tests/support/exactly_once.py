@@ -12,6 +12,7 @@ from domain.identity import Target
 from domain.portal import Change
 from domain.store import Event, Stream
 from services.sandbox.demo import NO_TLS
+from tests.support.hanging import HANGS
 
 Json = dict[str, Any]
 
@@ -108,7 +109,7 @@ def repeated_effects(journal: Sequence[Json]) -> list[tuple[str, ...]]:
 async def journal_of(address: str) -> list[Json]:
     """Every write that reached a sandbox."""
     entries: list[Json] = []
-    async with httpx.AsyncClient(timeout=30.0, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(timeout=HANGS, verify=NO_TLS) as client:
         while True:
             after = entries[-1]["number"] if entries else 0
             answer = await client.get(f"{address}/sandbox/journal", params={"after": after, "limit": 1000})

@@ -14,6 +14,7 @@ from services.sandbox.comparison import TargetsState, to_shown
 from services.sandbox.demo import NO_TLS, RunningSandboxes
 from services.sandbox.sample import SAMPLE
 from services.sandbox.story import desired_id
+from tests.support.hanging import HANGS
 
 Json = dict[str, Any]
 
@@ -47,7 +48,7 @@ class PartOfFleet:
 
     async def shown(self, targets: RunningSandboxes) -> TargetsState:
         """Everything that both sandboxes hold of this account now."""
-        async with httpx.AsyncClient(timeout=30.0, verify=NO_TLS) as client:
+        async with httpx.AsyncClient(timeout=HANGS, verify=NO_TLS) as client:
             driveri = (await client.get(f"{targets.driveri}/sandbox/state")).json()
             motive = (await client.get(f"{targets.motive}/sandbox/state")).json()
         tenants = [each for each in driveri["tenants"] if each["tenant"] == self.tenant["tenant"]]
@@ -75,7 +76,7 @@ def divided(accounts: Sequence[str], size: int) -> list[PartOfFleet]:
 
 async def seed(parts: Sequence[PartOfFleet], targets: RunningSandboxes) -> None:
     """Let the sandboxes hold these accounts, and nothing else."""
-    async with httpx.AsyncClient(timeout=30.0, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(timeout=HANGS, verify=NO_TLS) as client:
         driveri = {"tenants": [part.tenant for part in parts]}
         motive = {"companies": [part.company for part in parts]}
         for address, document in ((targets.driveri, driveri), (targets.motive, motive)):

@@ -107,7 +107,7 @@ class Up:
 
     async def _answers(self) -> bool:
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket), verify=NO_TLS)
-        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=1.0) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://driverlink", timeout=60.0) as client:
             try:
                 return (await client.get("/live")).is_success
             except httpx.TransportError:

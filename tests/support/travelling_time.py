@@ -4,7 +4,7 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -27,7 +27,9 @@ class _Selector(selectors.DefaultSelector):
         return ready
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class TravellingLoop(asyncio.SelectorEventLoop):
+    """The event loop."""
+
     def __init__(self) -> None:
         self._travelling = _Selector()
         super().__init__(self._travelling)
@@ -47,7 +49,11 @@ class _Loop(asyncio.SelectorEventLoop):
         self._travelling.threads_at_work -= 1
 
 
+TRAVELLING: Final[tuple[str, dict[str, Any]]] = ("asyncio", {"loop_factory": TravellingLoop})
+"""What `anyio_backend` is for tests that anyio runs in no time."""
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run this to its end, in no time."""
-    with asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=TravellingLoop) as runner:
         return runner.run(work)

@@ -14,13 +14,14 @@ from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.streams import KafkaStream
 from adapters.kafka.topics import Beginnings, Namespace, create
 from domain.store import Event, Record, StoreFailed
+from tests.support.hanging import HANGS
 
 PARTITIONS = 4
 
 SESSION = 4.0
 """Seconds after which a group misses a member."""
 
-_PATIENCE = 60.0
+_PATIENCE = HANGS
 
 _MAPPER = new_mapper()
 

@@ -8,6 +8,7 @@ from adapters.kafka import consumer
 from adapters.kafka.connection import StreamsMisconfigured
 from domain.store import StoreFailed
 from tests.contract.stands import fact
+from tests.support.hanging import HANGS
 from tests.support.servers import Kafka
 from tests.system.kafka_members import PARTITIONS, deployed
 
@@ -52,7 +53,7 @@ async def test_kafka_is_not_silent_as_long_as_it_answers_where_the_streams_end(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "_EXCHANGE", 0.1)
-    async with deployed(kafka.servers) as deployment, deployment.process() as process, asyncio.timeout(30):
+    async with deployed(kafka.servers) as deployment, deployment.process() as process, asyncio.timeout(HANGS):
         await process.until(lambda: len(process.streams) == 2 * PARTITIONS)
         for _ in range(2):
             before = process.member.silence

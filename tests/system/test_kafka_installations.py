@@ -8,6 +8,7 @@ from adapters.kafka.connection import StreamsMisconfigured
 from adapters.kafka.consumer import Group, TopicSubscription
 from adapters.kafka.topics import Namespace, create, newest, partition_of
 from tests.contract.stands import fact
+from tests.support.hanging import HANGS
 from tests.support.servers import Kafka
 from tests.system.kafka_members import PARTITIONS, Deployment, Process, deployed
 
@@ -117,7 +118,7 @@ async def test_with_a_prefix_each_two_installations_use_the_same_names_side_by_s
             group = Group(name=deployment.group, session_timeout=4.0)
             subscription = TopicSubscription(topics=[topic], partitions=PARTITIONS, group=group)
             process = Process(subscription, own.access, own.database, namespace=namespace)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANGS):
                 await process.take(len(events))
             await process.end()
             taken[prefix] = [record.event for record in own.database.taken]

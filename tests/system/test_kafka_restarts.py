@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,8 @@ from adapters.kafka import consumer
 from adapters.kafka.connection import PublishFailed
 from adapters.kafka.producer import KafkaPublisher
 from tests.contract.stands import fact
+from tests.support.counted_waiting import COUNTED, waited
+from tests.support.hanging import HANGS
 from tests.support.servers import OwnKafka, needed, own_kafka
 from tests.system.kafka_members import PARTITIONS, deployed
 
@@ -16,8 +19,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return COUNTED
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +55,16 @@ async def test_a_process_ends_soon_though_kafka_is_away(broker: OwnKafka) -> Non
     async with deployed(broker.servers) as deployment, deployment.process() as process:
         await process.until(lambda: len(process.streams) == 2 * PARTITIONS)
         await asyncio.to_thread(broker.stop, hard=True)
-        async with asyncio.timeout(15):
-            await process.end()
+        before = waited()
+        await process.end()
+        assert waited() - before < 15
         assert process.happened[-1] == "revoked 8"
 
 
 async def test_kafka_that_is_away_is_silent(broker: OwnKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_EXCHANGE", "_TIMEOUT"):
         monkeypatch.setattr(consumer, name, 0.2)
-    async with deployed(broker.servers) as deployment, deployment.process() as process, asyncio.timeout(30):
+    async with deployed(broker.servers) as deployment, deployment.process() as process, asyncio.timeout(HANGS):
         await process.until(lambda: len(process.streams) == 2 * PARTITIONS)
         await asyncio.to_thread(broker.stop)
         before, at = process.member.silence, asyncio.get_running_loop().time()

@@ -15,6 +15,7 @@ from tests.support.acme import (
     until,
 )
 from tests.support.commanding import command
+from tests.support.hanging import HANGS
 from tests.support.portal_fleet import driver, to_seed, user
 from tests.support.processes import Up, outliving_client
 
@@ -53,7 +54,7 @@ async def play(data: Path) -> None:
 
 def test_what_the_portals_api_lists_comes_to_both_targets_and_what_it_lacks_twice_goes(tmp_path: Path) -> None:
     async def in_time() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANGS):
             await play(tmp_path / "data")
 
     asyncio.run(in_time())

@@ -15,9 +15,10 @@ from adapters.store.postgres_connection import connect
 from domain.store import StoreFailed
 from tests.contract.postgres import PostgresStand
 from tests.contract.stands import entry, fact, unit
+from tests.support.hanging import HANGS
 from tests.support.servers import OwnPostgres
 
-LONG = 30.0
+LONG = HANGS
 """Seconds that no test ever waits."""
 
 _HOLDER = """

@@ -16,6 +16,7 @@ from services.sandbox.serving import listening
 from services.wiring.distributed import Distributed, migrate_database
 from services.wiring.registry import SERVICES
 from services.wiring.settings import DistributedSettings
+from tests.support.hanging import HANGS
 from tests.support.portal_fleet import fleet, to_seed
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +88,7 @@ async def told(settings: DistributedSettings) -> list[str]:
 
 async def test_one_process_reads_and_when_it_ends_another_one_goes_on(database: str) -> None:
     sandbox = Counted(portal.application(to_seed(fleet(3))))
-    async with asyncio.timeout(60), listening(sandbox) as address:
+    async with asyncio.timeout(HANGS), listening(sandbox) as address:
         settings = to_settings(database, address)
         migrate_database(settings)
         services = Distributed(settings).installation()

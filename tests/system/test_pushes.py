@@ -27,11 +27,12 @@ from tests.support.acme import (
     turn_on,
     until,
 )
+from tests.support.hanging import HANGS
 from tests.support.portal_fleet import to_seed
 from tests.support.processes import Up, outliving_client
 
 Json = dict[str, Any]
-SECONDS = 120
+SECONDS = HANGS
 MOTIVE_KEY = {"X-Api-Key": "hush-key"}
 JANE: Json = {"first_name": "Jane", "last_name": "Doe", "email": "jane@fleet.test", "driveri_driver_id": "D1"}
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from services.sandbox.demo import RunningSandboxes, Stage
 from tests.support.acme import Json, acme_sandboxes, get_state, in_sync, open_account, put_state, turn_on, until
 from tests.support.commanding import command
+from tests.support.hanging import HANGS
 from tests.support.processes import Up, outliving_client
 from tests.support.stepped_services import person
 
 DRIVERS = range(1, 6)
 PAYROLL = {"external_id": "77", "integration_name": "payroll"}
-_SECONDS = 120.0
+_SECONDS = HANGS
 
 OVERRIDDEN = {
     "driveri": {"drifted": 1, "in_sync": 2, "missing": 2, "unmanaged": 1},

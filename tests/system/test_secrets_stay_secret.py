@@ -19,6 +19,7 @@ from services.sandbox.demo import ACCOUNT, RunningSandboxes, Stage, stage
 from services.sandbox.serving import listening
 from services.sandbox.story import Announcement
 from services.wiring.settings import LogSettings
+from tests.support.hanging import HANGS
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +129,7 @@ async def test_no_secret_is_logged_stored_or_shown(
     tmp_path: Path, targets: RunningSandboxes, logged: Callable[[], str]
 ) -> None:
     data = tmp_path / "data"
-    async with asyncio.timeout(60), stage(data, targets) as playing:
+    async with asyncio.timeout(HANGS), stage(data, targets) as playing:
         await sync_one(playing)
         secrets = {"hush", b64encode(":".join(CLIENT).encode()).decode(), *await issued(targets, data)}
         await until_read(playing, "an empty list never deletes a driver")

@@ -24,6 +24,7 @@ from services.wiring import registry
 from services.wiring.distributed import Distributed
 from services.wiring.registry import LOGS, VIEWS
 from services.wiring.settings import DistributedSettings, read_settings
+from tests.support.hanging import HANGS
 from tests.support.patience import commanded
 from tests.support.servers import OwnKafka, Postgres, needed
 from tests.support.servers.kafka_program import kafka_of_the_jars
@@ -202,7 +203,7 @@ def test_intake_forgets_what_killed_imports_have_left(
         async def forget() -> None:
             process = await Distributed(read_settings(DistributedSettings)).process(registry.SERVICES["intake"])
             running = asyncio.create_task(process.run(60.0))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANGS):
                 while len(left()) > 1:  # noqa: ASYNC110 - Kafka gives no event
                     await asyncio.sleep(0.05)
             running.cancel()

@@ -28,12 +28,13 @@ from services.views.link_states import STATES, all_states, key_of_link, tombston
 from services.views.relays import request_all_states
 from services.wiring.registry import DECIDER_ROWS
 from tests.support.distributed import Deployment, Serving
+from tests.support.hanging import HANGS
 from tests.support.servers import Kafka, Postgres
 from tests.support.stepped_services import SteppedServices, both_targets, person
 
 pytestmark = pytest.mark.anyio
 
-_SECONDS = 90.0
+_SECONDS = HANGS
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from services.api import V1
 from services.sandbox.demo import Stage
 from services.sandbox.serving import listening
 from tests.support.acme import acme_sandboxes, in_sync, open_account, turn_on, until
+from tests.support.hanging import HANGS
 from tests.support.processes import Up, outliving_client
 
 PATH = f"{V1}/accounts/acme/webhooks"
@@ -64,7 +65,7 @@ async def kill_before_the_answer(data: Path) -> None:
 
 def test_a_message_whose_answer_a_kill_prevents_is_sent_again_under_its_id(tmp_path: Path) -> None:
     async def played() -> None:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(HANGS):
             await kill_before_the_answer(tmp_path / "data")
 
     asyncio.run(played())

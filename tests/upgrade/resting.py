@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from services.sandbox.demo import NO_TLS, RunningSandboxes
+from tests.support.hanging import HANGS
 
 Json = dict[str, Any]
 
@@ -15,7 +16,7 @@ _LOOK = 0.25
 _QUIET = 8
 """Seconds between two looks at what is left, and how many looks in a row have to find nothing new."""
 
-_PATIENCE = 60.0
+_PATIENCE = HANGS
 
 _UNDATED = {"created_at", "updated_at", "createdDate", "updatedDate", "invitations"}
 """What a sandbox holds besides that says when it was written."""
@@ -23,7 +24,7 @@ _UNDATED = {"created_at", "updated_at", "createdDate", "updatedDate", "invitatio
 
 async def to_hold(targets: RunningSandboxes, documents: Json) -> None:
     """Let the sandboxes hold this, and nothing else."""
-    async with httpx.AsyncClient(timeout=30.0, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(timeout=HANGS, verify=NO_TLS) as client:
         for target, document in documents.items():
             answer = await client.put(f"{getattr(targets, target)}/sandbox/state", json=document)
             assert answer.is_success, answer.text
@@ -31,7 +32,7 @@ async def to_hold(targets: RunningSandboxes, documents: Json) -> None:
 
 async def held(targets: RunningSandboxes) -> Json:
     """What the sandboxes hold of every account, driver by driver, without times."""
-    async with httpx.AsyncClient(timeout=30.0, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(timeout=HANGS, verify=NO_TLS) as client:
         driveri = (await client.get(f"{targets.driveri}/sandbox/state")).json()
         motive = (await client.get(f"{targets.motive}/sandbox/state")).json()
     return {

@@ -21,8 +21,8 @@ _KAFKA = "apache/kafka:4.3.1"
 _POSTGRES = "postgres:17.10-bookworm"
 
 _DAEMON = "unix:///var/run/docker.sock"
-_SECONDS_TO_ANSWER = 3.0
-_SECONDS_TO_END = 30
+_SECONDS_TO_ANSWER = 60.0
+_SECONDS_TO_END = 120
 _USER = "driverlink"
 _LAST_LINES = 20
 _FAILURES = (DockerException, RequestException, ContainerStartException)

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-_PATIENCE = 120.0
+_PATIENCE = 600.0
 _PAUSE = 0.05
 
 Found = TypeVar("Found")

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from tests.support.servers.engines import Engine, OwnServer
 
-_SECONDS = 5
+_SECONDS = 60
 
 
 class Kafka:

@@ -23,7 +23,7 @@ class Postgres:
     def copy(self, url: str) -> str:
         """The URL of a new database with all that this one has; whatever is connected to this one is disconnected."""
         name = urlsplit(url).path.removeprefix("/")
-        disconnect = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = {}"
+        disconnect = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = {}"
         self._execute(sql.SQL(disconnect).format(sql.Literal(name)))
         return self._created(name)
 
@@ -54,7 +54,7 @@ class Postgres:
         return url
 
     def _execute(self, statement: sql.SQL | sql.Composed) -> None:
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=60) as connection:
             connection.execute(statement)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.servers.engines import Unavailable
 from tests.support.servers.folder import KeptFolder
 
-_PATIENCE = 60.0
+_PATIENCE = 600.0
 _LAST_WORDS = 1500
 
 

@@ -1,15 +1,17 @@
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient, BasicAuth
 
 from services.sandbox import driveri, motive
+from tests.support.counted_waiting import COUNTED
 from tests.unit.sandbox.seeds import DRIVERI, MOTIVE, Clock
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return COUNTED
 
 
 @pytest.fixture

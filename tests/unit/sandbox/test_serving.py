@@ -2,7 +2,6 @@ import asyncio
 import os
 import signal
 import socket
-from time import monotonic
 
 import pytest
 from httpx import URL, AsyncClient
@@ -11,6 +10,7 @@ from services.sandbox import motive
 from services.sandbox import serving as serving_module
 from services.sandbox.serving import NotAnAddress, PortBusy, Sandboxes, Seeds, listening, serve
 from services.sandbox.state import SeedRefused
+from tests.support.counted_waiting import waited
 from tests.unit.sandbox.seeds import DRIVERI, MOTIVE
 
 pytestmark = pytest.mark.anyio
@@ -62,10 +62,10 @@ async def test_the_sandboxes_end_together_though_clients_never_read(monkeypatch:
     async with AsyncClient() as client:
         for url in (sandboxes.driveri, sandboxes.motive, sandboxes.portal):
             assert (await client.get(f"{url}/sandbox/health")).status_code == 200
-    told_at = monotonic()
+    before = waited()
     os.kill(os.getpid(), signal.SIGTERM)
     await serving
-    assert 0.9 < monotonic() - told_at < 2.5
+    assert 0.9 < waited() - before < 2.5
     for each in clients:
         each.close()
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from services.sandbox.serving import listening
 from services.sandbox.state import wall_clock
 from services.sandbox.webhooks import Pusher, WebhookSeed, motive_signature, standard_signature
+from tests.support.hanging import HANGS
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +34,7 @@ class Receiver:
         return Response(status_code=self.statuses.pop(0) if self.statuses else 200)
 
     async def until(self, pushes: int) -> list[bytes]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             while len(self.came) < pushes:
                 self.changed.clear()
                 await self.changed.wait()

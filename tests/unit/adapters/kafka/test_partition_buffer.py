@@ -3,9 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from adapters.kafka.streams import MOST_BYTES, MOST_RECORDS, PartitionBuffer
+from tests.support.hanging import HANGS
 from tests.unit.adapters.kafka.messages import FakeMessage, message
 
-SOON = 30.0
+SOON = HANGS
 """Seconds that nothing here takes."""
 
 

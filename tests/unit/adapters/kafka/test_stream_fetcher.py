@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import TopicPartition
 
+from adapters.kafka import streams
 from adapters.kafka.connection import StreamsFailed
-from adapters.kafka.streams import FETCH_TIMEOUT, MOST_RECORDS, KafkaStream, StreamFetcher
+from adapters.kafka.streams import MOST_RECORDS, KafkaStream, StreamFetcher
+from tests.support.hanging import HANGS
 from tests.unit.adapters.kafka.messages import FakeMessage, message
 
 pytestmark = pytest.mark.anyio
@@ -146,10 +148,11 @@ async def test_a_partition_that_starts_again_is_a_failure() -> None:
         await stand.take(stand.consumer.fetched(0, 2))
 
 
-async def test_a_stream_that_is_not_open_yet_makes_no_reader_wait() -> None:
+async def test_a_stream_that_is_not_open_yet_makes_no_reader_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "FETCH_TIMEOUT", 2 * HANGS)
     stand = Stand()
     early = KafkaStream("1", PLACE, stand.fetching)
-    async with asyncio.timeout(FETCH_TIMEOUT / 2):
+    async with asyncio.timeout(HANGS):
         assert await asyncio.to_thread(early.read, 5, 10) == []
 
 

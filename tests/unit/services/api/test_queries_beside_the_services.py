@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from services.runtime.service import Service
+from tests.support.hanging import HANGS
 from tests.unit.services.api.api_stand import ApiStand
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,7 @@ async def test_a_question_is_answered_while_every_service_is_busy(stand: ApiStan
     await stand.set_some_aside()
     path, _, query = question.partition("?")
     async with busy(stand.services):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             answer = await stand.get(path, **dict(parse_qsl(query)))
     assert answer.status_code == 200, answer.text
 

@@ -13,6 +13,7 @@ from services.api.plans import PlanLine, PlanLines
 from services.console import plans
 from services.console.plans import PlansInWork
 from services.runtime.serving import ENDING
+from tests.support.hanging import HANGS
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +56,7 @@ def asked_by_operator(ending: asyncio.Event | None = None) -> Request:
 
 async def until_over(plan: SlowPlan) -> None:
     """Wait until nothing of it goes on any more."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANGS):
         await plan.is_over.wait()
 
 

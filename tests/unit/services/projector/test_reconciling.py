@@ -15,6 +15,7 @@ from domain.reconciliation import next_reconciliation
 from services.projector.read_models import ScanProgress
 from services.projector.scanning import MOST_SCANS, MOST_SCANS_IN_HAND
 from services.projector.scans import RosterScan
+from tests.support.hanging import HANGS
 from tests.support.stepped_services import ACME, SteppedServices
 from tests.support.target_twin import Moment, TargetTwin
 from tests.unit.services.projector.conftest import SECOND
@@ -357,7 +358,7 @@ async def until(
     for twin in slow:
         twin.may_end = False
     running = asyncio.create_task(fleet.projectors[DRIVERI]._scanning.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGS):
         while not is_so():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)
         await fleet.projectors[DRIVERI].service.call(then)

@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 
 from services.runtime.service import Notifier, Service
+from tests.support.hanging import HANGS
 from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand
 
 pytestmark = pytest.mark.anyio
 
 NEVER = 3600.0
 """Seconds that no test waits for."""
-
-ENOUGH = 5.0
-"""Seconds in which any machine ends a service that wants to end."""
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -36,6 +34,6 @@ async def test_a_service_that_is_cancelled_as_a_bell_rings_ends(tmp_path: Path, 
         for _ in range(turns):
             await asyncio.sleep(0)
         running.cancel()
-        await asyncio.wait({running}, timeout=ENOUGH)
+        await asyncio.wait({running}, timeout=HANGS)
         assert running.cancelled()
         service.close()

@@ -10,6 +10,7 @@ from domain.store import Position, StoreConflict, StoreFailed, Unit
 from services.runtime.consumer import BATCH
 from services.runtime.context import log_of
 from services.runtime.service import Notifier, Service, Worker, WorkerClosed
+from tests.support.hanging import HANGS
 from tests.unit.services.runtime.consumer_stand import NOW, FollowingStand, Heard, raising
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +71,7 @@ def service(
 
 @asynccontextmanager
 async def running(work: Service) -> AsyncIterator[asyncio.Task[None]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGS):
         task = asyncio.create_task(work.run())
         try:
             yield task
@@ -318,7 +319,7 @@ async def test_a_notification_before_the_waiting_is_not_lost() -> None:
     notifier = Notifier()
     waiter = notifier.waiter()
     notifier.notify()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGS):
         await waiter.wait()
 
 
@@ -387,7 +388,7 @@ def test_what_was_not_stored_is_not_said(stand: FollowingStand) -> None:
 
 async def test_work_that_raises_stop_iteration_fails_and_does_not_hang() -> None:
     with closing(Worker("test")) as worker:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             with pytest.raises(RuntimeError, match="StopIteration"):
                 await worker.call(next, iter(()))
 

@@ -28,6 +28,7 @@ from services.sandbox.serving import listening
 from services.webhooks.endpoints import Endpoints
 from services.webhooks.messages import Messages, Send
 from services.webhooks.read_models import READ_MODELS, WORK, EndpointId, MessageRow
+from tests.support.hanging import HANGS
 
 NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -168,7 +169,7 @@ class Receiver:
 
     async def until(self, messages: int) -> None:
         """Wait until so many have come."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGS):
             while len(self.came) < messages:
                 self.changed.clear()
                 await self.changed.wait()
