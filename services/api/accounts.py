@@ -1,7 +1,7 @@
 """`/v1/accounts`: the accounts, their settings and their credentials."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from domain.account import Account, AccountEvent, Mode, NotPermitted, Request, T
 from domain.failures import CallFailure, Reason, Rejected, TargetFailed, Unavailable
 from domain.identity import PORTAL, AccountId, Connectable, Target
 from domain.ports import CredentialsUnreadable
-from domain.store import Store, StoreConflict, StoreFailed, pages
+from domain.store import Store, pages
 from services.accounts.handlers import (
     KNOWN,
     AccountChange,
@@ -27,6 +27,7 @@ from services.accounts.handlers import (
 from services.api.installation import Installation
 from services.api.journal import note_for_account, noted
 from services.api.permissions import Caller, Principal
+from services.api.problems import problem_at_end
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import (
     ACCOUNT_FORM,
@@ -44,6 +45,7 @@ from services.api.schema import (
     field_errors,
     in_one_line,
 )
+from services.api.streaming import encoded, to_line
 from services.intake.polling import forget
 from services.runtime.context import utc_now
 
@@ -279,9 +281,13 @@ async def apply_accounts(body: ApplyAccounts, caller: Called, installation: Inst
     """Bring accounts to what a file says of them, as JSON lines: how far it is, what changes, and the counts."""
     lines = _applied(body, caller.asks(body.by, body.note), installation)
     if not caller.is_keyed:
-        return AppliedLines(_encoded(lines))
+        return AppliedLines(encoded(lines, _last))
     whole = [line async for line in lines]
-    return AppliedLines(line.model_dump_json(exclude_none=True) + "\n" for line in whole)
+    return AppliedLines(to_line(line) for line in whole)
+
+
+def _last(failure: Exception) -> AppliedLine:
+    return AppliedLine(error=problem_at_end(failure, "all of the changes").detail)
 
 
 @router.post("/{account}/people", openapi_extra=IF_MATCH)
@@ -486,7 +492,7 @@ async def _read_portal(account: AccountId, installation: Installation) -> None:
         await portals.close()
 
 
-async def _applied(body: ApplyAccounts, by: Asker, installation: Installation) -> AsyncIterator[AppliedLine]:
+async def _applied(body: ApplyAccounts, by: Asker, installation: Installation) -> AsyncGenerator[AppliedLine, None]:
     """First all is looked at, and only where nothing is refused it is stored, some accounts in each transaction."""
     wanted, wrong = _parse(body.accounts)
     found: dict[int, AppliedAccount] = {}
@@ -608,14 +614,6 @@ def _shown(account: Account) -> dict[str, str]:
         **{f"modes.{target}": str(account.modes.get(target, Mode.OFF)) for target in Target},
         "reconcile_at": account.reconcile_at,
     }
-
-
-async def _encoded(lines: AsyncIterator[AppliedLine]) -> AsyncIterator[str]:
-    try:
-        async for line in lines:
-            yield line.model_dump_json(exclude_none=True) + "\n"
-    except (NotPermitted, StoreConflict, StoreFailed) as failure:
-        yield AppliedLine(error=str(failure)).model_dump_json(exclude_none=True) + "\n"
 
 
 def _to_settings(account: Account) -> AccountSettings:

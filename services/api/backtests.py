@@ -1,11 +1,10 @@
 """`/v1/accounts/{account}/backtest`: what would have been decided otherwise, had the rules been other ones."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
-import structlog
 from fastapi import Query
 from fastapi.responses import StreamingResponse
 
@@ -15,16 +14,15 @@ from domain.identity import Target
 from domain.profile import FIELDS, SPECS, TargetSpec
 from domain.reconciliation import PlanStep
 from domain.rules import Rules
-from domain.store import Store, StoreFailed
+from domain.store import Store
 from services.accounts.handlers import did_you_mean
 from services.api.installation import Installation
 from services.api.naming import stated_names, target_named
-from services.api.problems import UNEXPECTED, problem_of, to_problem
+from services.api.problems import problem_at_end
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Malformed, Moment, Problem, ResponseBody
+from services.api.streaming import encoded
 from services.decider.backtest import Backtest, History, Modes, Otherwise
-
-_log = structlog.get_logger()
 
 router = new_router("backtests", prefix="/accounts/{account}/backtest")
 
@@ -123,7 +121,7 @@ async def run_backtest(
     for text in match:
         asked.match(text)
     rules = Rules(specs={**SPECS, **asked.specs}, delete_limit=DeleteLimit(fewest=guard_fewest, percent=guard_percent))
-    return BacktestLines(_encoded(_lines(installation, known, rules, asked.modes)))
+    return BacktestLines(encoded(_lines(installation, known, rules, asked.modes), _last))
 
 
 @dataclass(slots=True)
@@ -250,14 +248,5 @@ def _step(step: PlanStep | None) -> DecidedStep | None:
     )
 
 
-async def _encoded(lines: AsyncGenerator[BacktestLine, None]) -> AsyncIterator[str]:
-    async with aclosing(lines):
-        try:
-            async for line in lines:
-                yield line.model_dump_json(exclude_none=True) + "\n"
-        except StoreFailed as failed:
-            yield BacktestLine(problem=problem_of(failed)).model_dump_json(exclude_none=True) + "\n"
-        except Exception as failure:  # noqa: BLE001 - a response that just breaks off would explain nothing
-            _log.exception("backtest failed unexpectedly")
-            error = f"the backtest could not be made (unexpected {type(failure).__name__}); see the log of the services"
-            yield BacktestLine(problem=to_problem(UNEXPECTED, error)).model_dump_json(exclude_none=True) + "\n"
+def _last(failure: Exception) -> BacktestLine:
+    return BacktestLine(problem=problem_at_end(failure, "the backtest"))

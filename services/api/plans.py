@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Se
 from contextlib import aclosing
 from typing import Any
 
-import structlog
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
@@ -28,14 +27,12 @@ from services.api.planner import (
     unsaid,
     with_sync_on,
 )
-from services.api.problems import UNEXPECTED, problem_of, to_problem
+from services.api.problems import problem_at_end
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import IF_MATCH, PLAN_FORM, ByPerson, Problem, ResponseBody
+from services.api.streaming import encoded, to_line
 from services.decider.read_models import LinkRow, ReconciliationRow
 from services.runtime.context import utc_now
-
-_log = structlog.get_logger()
-
 
 _REFUSALS = (NotPermitted, PlanChanged, RosterUnreadable, StoreConflict, StoreFailed, UnknownAccount)
 """Failures whose message is the last line of a response that has begun."""
@@ -125,7 +122,7 @@ async def make_plan(
     future, targets = with_sync_on(known, utc_now()), planned_targets(known, target)
     if by:
         _check(known, targets, caller.asks(by))
-    return PlanLines(_encoded(_plan_lines(installation, known, future, targets, stated)))
+    return PlanLines(encoded(_plan_lines(installation, known, future, targets, stated), _last))
 
 
 @router.post("", response_class=PlanLines, responses=_RESPONSES, openapi_extra=IF_MATCH)
@@ -140,12 +137,12 @@ async def apply_plan(body: ApplyPlan, known: KnownAccount, caller: Called, insta
     caller.check_seen(body.plan)
     lines = _apply_lines(installation, known, targets, body.plan, asker)
     if not (caller.if_match or caller.is_keyed):
-        return PlanLines(_encoded(lines))
+        return PlanLines(encoded(lines, _last))
     try:
         whole = [line async for line in lines]
     except PlanChanged as changed:
         raise (NotAsSeen(str(changed)) if caller.if_match else changed) from None
-    return PlanLines(line.model_dump_json(exclude_none=True) + "\n" for line in whole)
+    return PlanLines(to_line(line) for line in whole)
 
 
 async def _plan_lines(
@@ -270,14 +267,5 @@ def _check(account: Account, targets: Sequence[Target], asker: Asker) -> None:
     Person(by=asker.by, at=utc_now(), role=asker.role).go_by(account, dict.fromkeys(targets, ""))
 
 
-async def _encoded(lines: AsyncGenerator[PlanLine, None]) -> AsyncIterator[str]:
-    async with aclosing(lines):
-        try:
-            async for line in lines:
-                yield line.model_dump_json(exclude_none=True) + "\n"
-        except _REFUSALS as refused:
-            yield PlanLine(problem=problem_of(refused)).model_dump_json(exclude_none=True) + "\n"
-        except Exception as failure:  # noqa: BLE001 - a response that just breaks off would explain nothing
-            _log.exception("plan failed unexpectedly")
-            error = f"the plan could not be made (unexpected {type(failure).__name__}); see the log of the services"
-            yield PlanLine(problem=to_problem(UNEXPECTED, error)).model_dump_json(exclude_none=True) + "\n"
+def _last(failure: Exception) -> PlanLine:
+    return PlanLine(problem=problem_at_end(failure, "the plan"))

@@ -6,6 +6,7 @@ from html import escape
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -213,6 +214,18 @@ def to_problem(kind: ProblemKind, detail: str, errors: Iterable[FieldError] | No
         detail=detail,
         errors=None if errors is None else list(errors),
     )
+
+
+_log = structlog.get_logger()
+
+
+def problem_at_end(failure: Exception, what: str) -> Problem:
+    """The problem behind a failure that ends an answer of which a part was sent; `what` could not be made."""
+    if isinstance(failure, tuple(KINDS)):
+        return problem_of(failure)
+    _log.error("answer broken off unexpectedly", what=what, exc_info=failure)
+    error = f"{what} could not be made (unexpected {type(failure).__name__}); see the log of the services"
+    return to_problem(UNEXPECTED, error)
 
 
 def problem_of(refused: Exception) -> Problem:

@@ -1,8 +1,8 @@
-"""Responses that stay open, as Server-Sent Events: one look at the logs for all clients, and none without any."""
+"""Responses in lines of JSON; and those that stay open, as Server-Sent Events, by one look at the logs for all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from enum import Enum
 from typing import Final, cast
 
@@ -15,6 +15,7 @@ from services.api.authentication import authenticate
 from services.api.installation import Installation, Readers
 from services.api.permissions import Forbidden, Unauthenticated
 from services.api.routing import caller_of
+from services.api.schema import ResponseBody
 from services.runtime.service import REST, notified
 from services.runtime.serving import ENDING
 
@@ -32,6 +33,23 @@ _CHECKED_EVERY: Final = 1.0
 
 _PAUSE: Final = 0.05
 """Seconds between two looks at the logs, however much is stored."""
+
+
+async def encoded(
+    lines: AsyncGenerator[ResponseBody, None], last: Callable[[Exception], ResponseBody]
+) -> AsyncIterator[str]:
+    """Lines of JSON; where a failure ends them, the last one says so: a response that breaks off explains nothing."""
+    async with aclosing(lines):
+        try:
+            async for line in lines:
+                yield to_line(line)
+        except Exception as failure:  # noqa: BLE001 - whatever it is
+            yield to_line(last(failure))
+
+
+def to_line(line: ResponseBody) -> str:
+    """A line of JSON, without what is None."""
+    return line.model_dump_json(exclude_none=True) + "\n"
 
 
 class TooManyStreams(Exception):
