@@ -95,6 +95,8 @@ class StoredSigningSecrets(_CredentialsForm):
     since: float
     former: str = Field(default="", repr=False)
     former_until: float = 0.0
+    earlier: str = Field(default="", repr=False)
+    earlier_until: float = 0.0
 
 
 class AccountCredentials(_CredentialsForm):

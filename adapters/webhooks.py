@@ -5,11 +5,13 @@ Source of the rules: https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_
 
 from asyncio import get_running_loop
 from collections.abc import Mapping
+from time import time
 from typing import Final
 
 import httpx
 
 from adapters.http.connection import AddressRefused, DirectConnection
+from adapters.http.response import seconds_until
 from domain.ports import WebhookAnswer
 from domain.webhooks import is_loopback_address, is_public_address
 
@@ -29,7 +31,7 @@ class HttpReceivers:
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
         """See `WebhookReceivers.send`; the body of the answer is not read."""
         clock = get_running_loop().time
-        began, status, detail = clock(), 0, ""
+        began, status, detail, asked_for = clock(), 0, "", 0.0
         connection = DirectConnection(self._may_reach_locally if url.startswith("http://") else self._may_reach)
         try:
             request = httpx.Request(
@@ -37,6 +39,7 @@ class HttpReceivers:
             )
             response = await connection.handle_async_request(request)
             status, detail = response.status_code, f"answered {response.status_code}"
+            asked_for = seconds_until(response.headers.get("Retry-After"), time()) or 0.0
         except AddressRefused:
             detail = "the host has an address that is not public: DRIVERLINK_WEBHOOKS_PRIVATE would allow it"
         except httpx.TimeoutException:
@@ -47,7 +50,9 @@ class HttpReceivers:
             detail = "not reached: the address is not one of HTTP"
         finally:
             await connection.aclose()
-        return WebhookAnswer(status=status, detail=detail, seconds=round(clock() - began, 3))
+        return WebhookAnswer(
+            status=status, detail=detail, seconds=round(clock() - began, 3), retry_after=max(asked_for, 0.0)
+        )
 
     def _may_reach(self, address: str) -> bool:
         return self._allows_private or is_public_address(address)

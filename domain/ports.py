@@ -227,28 +227,50 @@ class CredentialsUnreadable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningSecrets:
-    """By which secrets something is signed for an account: the newest, and the former until a moment.
+    """By which secrets something is signed for an account: the newest, and two before it until a moment each.
 
-    Moments are in seconds since the epoch.
+    The second of these is there because the answer with a new secret may be lost: whoever asks for another one still
+    uses the one before both. Moments are in seconds since the epoch.
     """
 
     secret: str = field(repr=False)
     since: float
     former: str = field(default="", repr=False)
     former_until: float = 0.0
+    earlier: str = field(default="", repr=False)
+    earlier_until: float = 0.0
 
     def valid(self, now: float) -> tuple[str, ...]:
         """The secrets that are good now."""
-        return (self.secret, self.former) if self.former and now < self.former_until else (self.secret,)
+        former = (self.former, self.former_until), (self.earlier, self.earlier_until)
+        return (self.secret, *(secret for secret, until in former if secret and now < until))
+
+    def rotated(self, secret: str, now: float, until: float) -> "SigningSecrets | None":
+        """With a new secret, while those that are good now stay so, this one `until` then; None: there are too many."""
+        if self.earlier and now < self.earlier_until:
+            return None
+        is_good = bool(self.former) and now < self.former_until
+        return SigningSecrets(
+            secret=secret,
+            since=now,
+            former=self.secret,
+            former_until=until,
+            earlier=self.former if is_good else "",
+            earlier_until=self.former_until if is_good else 0.0,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookAnswer:
-    """What a receiver answered to a message: a status, or 0 and in `detail` why there is none."""
+    """What a receiver answered to a message: a status, or 0 and in `detail` why there is none.
+
+    `retry_after` are the seconds that it asks to be spared for; 0 if it does not.
+    """
 
     status: int = 0
     detail: str = ""
     seconds: float = 0.0
+    retry_after: float = 0.0
 
     @property
     def is_success(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked, UpdateDecided
-from domain.failures import doubled, spread
+from domain.failures import LONGEST_WAIT, doubled, spread
 
 
 class MessageType(StrEnum):
@@ -112,14 +112,22 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 """
 
 
-def wait_after(tries: int, message: UUID) -> float | None:
-    """Seconds until the next try after this many failed ones; None: there is none."""
-    return spread(RETRY_SCHEDULE[tries - 1], message, tries) if tries <= len(RETRY_SCHEDULE) else None
+def wait_after(tries: int, message: UUID, asked_for: float = 0.0) -> float | None:
+    """Seconds until the next try after this many failed ones; None: there is none.
+
+    A receiver that asks for more gets it, up to the longest wait of the schedule; there are no more tries for it.
+    """
+    if tries > len(RETRY_SCHEDULE):
+        return None
+    return max(spread(RETRY_SCHEDULE[tries - 1], message, tries), min(asked_for, RETRY_SCHEDULE[-1]))
 
 
-def pause_after(failures: int) -> float:
-    """Seconds for which an endpoint gets nothing after this many failures in a row; one alone pauses nothing."""
-    return doubled(failures - 2) if failures > 1 else 0.0
+def pause_after(failures: int, asked_for: float = 0.0) -> float:
+    """Seconds for which an endpoint gets nothing after this many failures in a row; one alone pauses nothing.
+
+    A receiver that asks for more gets it, up to the longest pause.
+    """
+    return max(doubled(failures - 2) if failures > 1 else 0.0, min(asked_for, LONGEST_WAIT))
 
 
 _TRANSLATED: Final = IPv6Network("64:ff9b::/96")

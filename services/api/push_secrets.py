@@ -287,20 +287,20 @@ async def create_secret(
 async def rotate_secret(
     sender: PushSender, body: RotateSecret, known: KnownAccount, installation: Installed, caller: Called
 ) -> PushSecret:
-    """Replace the secret of a sender; both are good for a day."""
+    """Replace the secret of a sender; both are good for a day.
+
+    Replaced once more within the day, the one before both is good too, until its own day is over; then no other can
+    be made before.
+    """
     former = await _secrets_of(installation, known.account, sender)
     if former is None:
         raise PushSecretRefused(
             f"{sender} has no secret for {known.account}: "
             f"`driverlink accounts push-secret create {known.account} {sender}`"
         )
-    now = installation.clock().timestamp()
-    secrets = SigningSecrets(
-        secret=_new(sender, body.secret),
-        since=now,
-        former="" if body.at_once else former.secret,
-        former_until=now + FORMER_LASTS.total_seconds(),
-    )
+    secrets = rotated(former, _new(sender, body.secret), installation.clock(), at_once=body.at_once)
+    if secrets is None:
+        raise PushSecretRefused(too_many(former))
     row = noted(caller, installation.clock, "rotate_secret", sender, body.note, account=known.account)
     return await _keep(installation, known.account, sender, secrets, row)
 
@@ -356,6 +356,20 @@ _PATHS: Final[Mapping[PushSender, str]] = {"portal": "changes", "motive": "hints
 
 def _path(account: str, sender: PushSender) -> str:
     return f"{router.prefix.removesuffix('/push-secrets').replace('{account}', account)}/{_PATHS[sender]}"
+
+
+def rotated(former: SigningSecrets, secret: str, now: datetime, *, at_once: bool) -> SigningSecrets | None:
+    """A new secret in the place of this one, which is good for a day more unless `at_once`; None: too many are."""
+    at = now.timestamp()
+    if at_once:
+        return SigningSecrets(secret=secret, since=at)
+    return former.rotated(secret, at, at + FORMER_LASTS.total_seconds())
+
+
+def too_many(secrets: SigningSecrets) -> str:
+    """Why there cannot be another secret yet, and what to do."""
+    until = _moment(secrets.earlier_until).isoformat(timespec="seconds")
+    return f"three secrets are good until {until}: wait until then, or have only the new one be good, by `--at-once`"
 
 
 def former_until(secrets: SigningSecrets, now: datetime) -> datetime | None:

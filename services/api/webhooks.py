@@ -20,7 +20,7 @@ from domain.webhooks import MessageState, MessageType, is_loopback_address, is_p
 from services.api.installation import Installation, ServiceDown
 from services.api.journal import noted
 from services.api.permissions import Caller
-from services.api.push_secrets import FORMER_LASTS, former_until, new_standard_secret
+from services.api.push_secrets import former_until, new_standard_secret, rotated, too_many
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import Malformed, Moment, Reasoned, ResponseBody, Storable
 from services.runtime.service import P
@@ -167,16 +167,20 @@ async def create_webhook(
 async def rotate_webhook(
     endpoint: str, body: RotateWebhook, known: KnownAccount, installation: Installed, caller: Called
 ) -> WebhookSecret:
-    """Replace the secret of an endpoint; for a day each message has a signature by both."""
-    to, now = EndpointId(known.account, endpoint), installation.clock().timestamp()
+    """Replace the secret of an endpoint; for a day each message has a signature by both.
+
+    Replaced once more within the day, messages have one by all three; then no other can be made before the first of
+    them has had its day.
+    """
+    to, now = EndpointId(known.account, endpoint), installation.clock()
     await _store(installation, installation.webhooks.show, to)
     former = await installation.accounts_service.call(installation.credentials.signing_secrets, *to)
-    secrets = SigningSecrets(
-        secret=new_standard_secret(),
-        since=now,
-        former=former.secret if former and not body.at_once else "",
-        former_until=now + FORMER_LASTS.total_seconds(),
-    )
+    secrets = SigningSecrets(secret=new_standard_secret(), since=now.timestamp())
+    if former:
+        after = rotated(former, secrets.secret, now, at_once=body.at_once)
+        if after is None:
+            raise EndpointRefused(too_many(former))
+        secrets = after
     await _keep_secrets(installation, to, secrets)
     row = await _command(installation, "rotate_webhook", to, caller, body, installation.webhooks.note)
     return _with_secret(row, secrets, installation.clock())

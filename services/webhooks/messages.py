@@ -390,13 +390,14 @@ def _after(
             health, at=at, failures=0, failing_since="", paused_until="", ended=""
         )
     failures = health.failures + 1
-    paused = (now + timedelta(seconds=pause_after(failures))).isoformat() if pause_after(failures) else ""
+    pause = pause_after(failures, answer.retry_after)
+    paused = (now + timedelta(seconds=pause)).isoformat() if pause else ""
     health = replace(
         health, at=at, failures=failures, failing_since=health.failing_since or row.started or at, paused_until=paused
     )
     if answer.status == GONE:
         return replace(row, state=MessageState.PARKED), replace(health, ended="it answered 410: gone for good")
-    wait = wait_after(row.tries, uuid5(NAMESPACE_OID, row.message))
+    wait = wait_after(row.tries, uuid5(NAMESPACE_OID, row.message), answer.retry_after)
     if wait is None:
         ended = "it failed for as long as a message is tried" if health.failing_since <= first else ""
         if ended:

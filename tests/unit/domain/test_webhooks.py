@@ -152,6 +152,16 @@ def test_a_message_is_tried_for_three_days_ever_more_rarely_and_then_no_more() -
     assert 3 < sum(RETRY_SCHEDULE) / 86_400 < 4
 
 
+def test_a_receiver_that_asks_for_time_gets_it_within_the_schedule() -> None:
+    message = UUID(int=7)
+    assert wait_after(1, message, 120.0) == 120.0
+    assert wait_after(2, message, 120.0) == wait_after(2, message)
+    assert wait_after(1, message, 1e9) == RETRY_SCHEDULE[-1]
+    assert wait_after(len(RETRY_SCHEDULE) + 1, message, 120.0) is None
+    assert [pause_after(failures, 120.0) for failures in (1, 50)] == [120.0, 300.0]
+    assert pause_after(1, 1e9) == 300.0
+
+
 def test_one_failure_does_not_pause_an_endpoint_and_more_do_ever_longer() -> None:
     assert [pause_after(failures) for failures in (1, 2, 3, 4, 50)] == [0.0, 5.0, 10.0, 20.0, 300.0]
 

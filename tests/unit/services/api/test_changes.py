@@ -229,6 +229,18 @@ async def test_both_secrets_are_good_while_one_is_rotated(portal: Portal) -> Non
     assert (await portal.push(changed("417", phone="3"))).status_code == 202
 
 
+async def test_a_secret_that_is_rotated_twice_within_a_day_stays_good_and_a_third_time_is_refused(
+    portal: Portal,
+) -> None:
+    in_use = Portal(portal.stand, portal.secret)
+    for _ in range(2):
+        await secret_of(portal.stand, "/rotation")
+    assert (await in_use.push(changed("417", **JANE))).status_code == 202
+    path = portal.path.replace("/changes", "/push-secrets") + "/portal/rotation"
+    refused = await portal.stand.post(path, {})
+    assert (refused.status_code, "--at-once" in refused.json()["detail"]) == (409, True)
+
+
 async def test_the_former_secret_ends_at_once_where_that_is_asked_for(portal: Portal) -> None:
     old = Portal(portal.stand, portal.secret)
     await secret_of(portal.stand, "/rotation", at_once=True)

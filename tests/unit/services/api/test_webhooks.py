@@ -98,6 +98,22 @@ async def test_for_a_day_after_a_rotation_two_secrets_are_good_unless_one_ends_a
     assert good(0) == (third["secret"],)
 
 
+async def test_the_secret_in_use_stays_good_though_the_answer_to_a_rotation_was_lost(
+    stand: ApiStand, tmp_path: Path
+) -> None:
+    made = await created(stand)
+    path, keeper = f"{PATH}/{made['endpoint']}/rotation", CredentialsFile(tmp_path / "credentials")
+    lost, again = [(await stand.post(path, {})).json() for _ in range(2)]
+    secrets = keeper.signing_secrets("acme", made["endpoint"])
+    assert secrets
+    assert secrets.valid(NOW.timestamp() + 3600) == (again["secret"], lost["secret"], made["secret"])
+    refused = await stand.post(path, {})
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems#webhook")
+    assert "--at-once" in refused.json()["detail"]
+    assert keeper.signing_secrets("acme", made["endpoint"]) == secrets
+    assert (await stand.post(path, {"at_once": True})).status_code == 200
+
+
 async def test_a_ping_is_asked_of_the_service_and_only_while_the_endpoint_is_on(stand: ApiStand) -> None:
     path = f"{PATH}/{(await created(stand))['endpoint']}"
     asked = await stand.post(f"{path}/ping", {})

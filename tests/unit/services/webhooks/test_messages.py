@@ -147,6 +147,18 @@ def test_an_endpoint_that_fails_is_tried_alone_and_ever_more_rarely_while_others
     assert len(stand.begin()) == 1
 
 
+def test_a_receiver_that_asks_for_time_gets_nothing_meanwhile(stand: WebhooksStand) -> None:
+    stand.add()
+    stand.happen(confirmed("1", 1, "A1"))
+    (refused,) = stand.begin()
+    stand.messages.end([(refused, WebhookAnswer(status=429, retry_after=120.0))])
+    stand.happen(confirmed("2", 1, "B1"))
+    stand.wait(seconds=119)
+    assert stand.send() == []
+    stand.wait(seconds=1)
+    assert stand.send() == ["driver.linked"] * 2
+
+
 def test_a_message_that_fails_to_the_end_is_parked_and_can_be_sent_again(stand: WebhooksStand) -> None:
     to = stand.add()
     stand.happen(confirmed("1", 1, "A1"))

@@ -91,6 +91,16 @@ async def test_a_receiver_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
             await receiver.until(12)
 
 
+async def test_a_receiver_may_ask_for_time() -> None:
+    receiver = Receiver(429)
+    async with receiver.listening() as url:
+        answers = [
+            await local_receivers().send(url, signed_headers("msg_1", b"{}", [SECRET], datetime.now(UTC)), b"{}")
+            for _ in range(2)
+        ]
+    assert [(answer.status, answer.retry_after) for answer in answers] == [(429, 90.0), (200, 0.0)]
+
+
 async def test_a_redirect_is_not_followed_and_the_answer_is_not_read() -> None:
     receiver = Receiver(302)
     async with receiver.listening() as url:

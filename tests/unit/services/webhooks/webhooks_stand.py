@@ -165,7 +165,8 @@ class Receiver:
         self.came.append((dict(request.headers), loads(body)))
         self.changed.set()
         status = self.statuses.pop(0) if self.statuses else 200
-        return Response("x" * 1000, status_code=status, headers={"location": "/elsewhere"} if status == 302 else {})
+        headers = {302: {"location": "/elsewhere"}, 429: {"retry-after": "90"}}
+        return Response("x" * 1000, status_code=status, headers=headers.get(status, {}))
 
     async def until(self, messages: int) -> None:
         """Wait until so many have come."""
