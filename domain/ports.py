@@ -229,8 +229,8 @@ class CredentialsUnreadable(Exception):
 class SigningSecrets:
     """By which secrets something is signed for an account: the newest, and two before it until a moment each.
 
-    The second of these is there because the answer with a new secret may be lost: whoever asks for another one still
-    uses the one before both. Moments are in seconds since the epoch.
+    The second of these is there because the answer with a new secret may be lost: a person who asks for another one
+    still uses the one before both. Moments are in seconds since the epoch.
     """
 
     secret: str = field(repr=False)
