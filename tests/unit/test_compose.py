@@ -137,3 +137,30 @@ def test_what_a_build_needs_of_its_surroundings_is_given_and_does_not_stay() -> 
     assert [line.strip() for line in fetching] == [mounted] * 2
     for secret in build["secrets"]:
         assert all(secret not in str(service.get("secrets")) for service in SANDBOXED["services"].values())
+
+
+class _Resetting(yaml.SafeLoader):
+    """Reads what compose takes away as a word."""
+
+
+_Resetting.add_constructor("!reset", lambda _loader, _node: "taken away")
+
+
+def test_from_outside_every_process_gets_the_same_addresses_and_none_waits_for_what_is_not_there() -> None:
+    external = yaml.load((ROOT / "docker-compose.external.yml").read_text("utf-8"), _Resetting)  # noqa: S506 - a safe one
+    away = {name for name, service in external["services"].items() if service == "taken away"}
+    assert away == {"kafka", "postgres", "roles"}
+    assert set(external["services"]) == set(REAL["services"])
+    for name, service in REAL["services"].items():
+        if name not in away:
+            over = external["services"][name]
+            assert over["environment"] == external["x-outside"], name
+            assert set(external["x-outside"]) <= {
+                f"DRIVERLINK_{field.upper()}" for field in DistributedSettings.model_fields
+            }
+            waits = away & set(service.get("depends_on", {}))
+            assert (over.get("depends_on") == "taken away") == bool(waits), name
+            assert "outside" in [*service["networks"], *over.get("networks", ())], name
+    used = {secret for name, service in REAL["services"].items() if name not in away for secret in service["secrets"]}
+    assert set(external["secrets"]) == {"postgres_password"}
+    assert not used & set(external["secrets"])
