@@ -1,12 +1,16 @@
-"""Events as they are stored: the library's JSON mapper, with every event under its own name."""
+"""Events as they are stored: the library's JSON mapper, with every event under its own name, and profiles sealed.
+
+A profile is sealed by the key of its data subject, for the one event that it is in: what is stored in its place is
+`{"key": ID, "sealed": BASE64}`. Whoever works with events sees it plain, or as the profile of an erased driver.
+"""
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 from uuid import UUID
@@ -17,47 +21,233 @@ from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper, Sto
 from eventsourcing.utils import TopicError, register_topic
 
 from domain import account, driver_link, hash_chain, outcomes, portal, reconciliation
-from domain.store import DeciderEvent, Event, Record, Resubmission
+from domain.ports import ProfileCipher, ProfileKeys
+from domain.profile import DataSubject, erased_profile, is_erased
+from domain.store import DeciderEvent, Event, Record, Resubmission, once
 
-__all__ = ["account", "decoded", "driver_link", "hash_chain", "new_mapper", "outcomes", "portal", "reconciliation"]
+__all__ = [
+    "EventMapper",
+    "account",
+    "decoded",
+    "driver_link",
+    "hash_chain",
+    "new_mapper",
+    "outcomes",
+    "portal",
+    "reconciliation",
+]
 
 
-def new_mapper() -> Mapper[UUID]:
-    """A mapper that knows every event of the domain, which the modules imported above define."""
+Ciphers = Mapping[str, ProfileCipher | None]
+"""Keys by their ids; None for one that is destroyed."""
+
+
+def new_mapper(keys: ProfileKeys | None = None) -> "EventMapper":
+    """A mapper that knows every event of the domain, which the modules imported above define.
+
+    Without keys profiles stay plain, as in a store that is thrown away.
+    """
     for topic, event in Event.BY_TOPIC.items():
         register_topic(topic, event)
     transcoder = _Transcoder()
     transcoder.register(DatetimeAsISO())
-    return _Mapper(transcoder)
+    return EventMapper(transcoder, keys)
 
 
-class _Mapper(Mapper[UUID]):
-    """The library's, with fewer steps for an event of ours that has only had one form."""
+class EventMapper(Mapper[UUID]):
+    """The library's, with fewer steps for an event of ours that has only had one form, and with sealed profiles."""
+
+    def __init__(self, transcoder: JSONTranscoder, keys: ProfileKeys | None) -> None:
+        super().__init__(transcoder)
+        self._keys = keys
+
+    def to_stored_events(self, events: Sequence[Event]) -> list[StoredEvent]:
+        """The events as they are stored; the keys that these need are there then. Raises `StoreFailed`."""
+        subjects = [_subject_in(vars(event)) for event in events]
+        stated: dict[DataSubject, bool] = {}
+        for event, subject in zip(events, subjects, strict=True):
+            if subject:
+                stated[subject] = stated.get(subject, False) or isinstance(event, _STATEMENTS)
+        if self._keys is None or not stated:
+            return [self._to_stored(event, None) for event in events]
+        ciphers, found = self._keys.sealing(stated), list[StoredEvent]()
+        for event, subject in zip(events, subjects, strict=True):
+            place = f"{event.originator_id}/{event.originator_version}"
+            sealed = _sealed(vars(event)["profile"], ciphers[subject], place) if subject else None
+            found.append(self._to_stored(event, sealed))
+        return found
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:  # noqa: ANN401 - the library's signature is narrower
         """The event as it is stored."""
-        kind = type(domain_event)
-        topic = getattr(kind, "TOPIC", "")
-        if Event.BY_TOPIC.get(topic) is not kind or not _has_one_form(topic):
-            return super().to_stored_event(domain_event)
-        state = dict(vars(domain_event))
-        id, version = state.pop("originator_id"), state.pop("originator_version")  # noqa: A001 - the event's word
-        return StoredEvent(id, version, topic, self.transcoder.encode(state))
+        (stored,) = self.to_stored_events([domain_event])
+        return stored
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:  # noqa: ANN401 - as above
         """The event that was stored."""
-        kind = Event.BY_TOPIC.get(stored_event.topic)
-        if kind is None or not _has_one_form(kind.TOPIC) or _VERSION in stored_event.state:
-            return super().to_domain_event(stored_event)
+        return self.to_event(stored_event, self.ciphers([stored_event.state]))
+
+    def ciphers(self, bodies: Iterable[bytes]) -> Ciphers:
+        """The keys that sealed profiles in these bodies, by one query. Raises `StoreFailed`."""
+        if self._keys is None:
+            return {}
+        ids = {id for body in bodies if (id := _sealed_by(body))}  # noqa: A001 - the key's word
+        return self._keys.opening(ids) if ids else {}
+
+    def to_event(self, stored: StoredEvent, ciphers: Ciphers) -> Any:  # noqa: ANN401 - as above
+        """The event that was stored; the profile of an erased driver is `erased_profile()`.
+
+        Raises what the library raises, and `ValueError` or `TypeError` where the profile cannot be read.
+        """
+        event = self._to_domain(stored)
+        profile = getattr(event, "profile", None)
+        if type(profile) is dict and _SEALED in profile:
+            vars(event)["profile"] = self.opened(profile, to_id(stored), ciphers)
+        return event
+
+    def opened(self, profile: Mapping[str, object], place: str, ciphers: Ciphers) -> dict[str, str]:
+        """The profile that is sealed for the event of this id; raises as `to_event` does."""
+        key, sealed = profile.get("key"), profile[_SEALED]
+        if not isinstance(key, str) or not isinstance(sealed, str):
+            raise TypeError("its profile is not sealed as it should be")
+        if key not in ciphers:
+            raise ValueError(f"its profile is sealed by the key {key}, which is not known here")
+        cipher = ciphers[key]
+        if cipher is None:
+            return erased_profile()
+        opened = _DECODER.decode(cipher.open(sealed, place))
+        if type(opened) is not dict:
+            raise TypeError("its profile is not one")
+        return opened
+
+    def _to_stored(self, event: Event, profile: Mapping[str, str] | None) -> StoredEvent:
+        """The event as it is stored, with this in the place of its profile, if there is one to seal."""
+        kind = type(event)
+        topic = getattr(kind, "TOPIC", "")
+        state = dict(vars(event))
+        if profile is not None:
+            state["profile"] = profile
+        if Event.BY_TOPIC.get(topic) is not kind or not _has_one_form(topic):
+            shown = object.__new__(kind)
+            vars(shown).update(state)
+            return super().to_stored_event(shown)
+        id, version = state.pop("originator_id"), state.pop("originator_version")  # noqa: A001 - the event's word
+        return StoredEvent(id, version, topic, self.transcoder.encode(state))
+
+    def _to_domain(self, stored: StoredEvent) -> Any:  # noqa: ANN401 - as above
+        kind = Event.BY_TOPIC.get(stored.topic)
+        if kind is None or not _has_one_form(kind.TOPIC) or _VERSION in stored.state:
+            return super().to_domain_event(stored)
         try:
-            state = self.transcoder.decode(stored_event.state)
+            state = self.transcoder.decode(stored.state)
         except Exception:  # noqa: BLE001 - the library says what is wrong
-            return super().to_domain_event(stored_event)
-        state["originator_id"] = stored_event.originator_id
-        state["originator_version"] = stored_event.originator_version
+            return super().to_domain_event(stored)
+        state["originator_id"] = stored.originator_id
+        state["originator_version"] = stored.originator_version
         event = object.__new__(kind)
         vars(event).update(state)
         return event
+
+
+_SEALED = "sealed"
+
+_STATEMENTS = (portal.DriverCreated, portal.DriverUpdated)
+"""By these the Portal states a driver: also one who was erased, and is there again."""
+
+
+def _subject_in(said: Mapping[str, Any]) -> DataSubject | None:
+    """Whose profile is in what an event says; None where there is none, or nothing in it that is to be sealed."""
+    profile = said.get("profile")
+    if not profile or is_erased(profile):
+        return None
+    if (driver := said.get("driver")) is not None:
+        return DataSubject(account=said["account"], driver=driver)
+    return DataSubject(account=said["account"], driver=said["key"], target=said["target"])
+
+
+def _sealed(profile: Mapping[str, str], cipher: ProfileCipher | None, place: str) -> Mapping[str, str]:
+    """What is stored in the place of a profile, in the event of this id; without a cipher its driver is erased."""
+    if cipher is None:
+        return erased_profile()
+    return {"key": cipher.id, _SEALED: cipher.seal(_ENCODER.encode(profile), place)}
+
+
+def seal_stored(keys: ProfileKeys, stored: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """The same events with their profiles sealed that were stored plain once; by one query. Raises `StoreFailed`.
+
+    What else they have stays as it was; what is no event with a profile stays so altogether.
+    """
+    said = [_plain(each) for each in stored]
+    subjects = [_subject_in(state) if state else None for state in said]
+    ciphers = keys.sealing(dict.fromkeys(filter(None, subjects), False))
+    sealed = []
+    for each, state, subject in zip(stored, said, subjects, strict=True):
+        if state and subject:
+            profile = _sealed(state["profile"], ciphers[subject], to_id(each))
+            each = replace(each, state=_ENCODER.encode({**state, "profile": profile}))  # noqa: PLW2901 - the same one, sealed
+        sealed.append(each)
+    return sealed
+
+
+class BodySealer:
+    """See `ProfileSealer`."""
+
+    def __init__(self, keys: ProfileKeys) -> None:
+        self._keys = keys
+        self._mapper = new_mapper(keys)
+
+    def opened(self, id: str, body: bytes) -> bytes:  # noqa: A002 - the record's word
+        """The same with the profile as it is read."""
+        ciphers = self._mapper.ciphers([body])
+        if not ciphers:
+            return body
+        state = _DECODER.decode(body)
+        try:
+            state["profile"] = self._mapper.opened(state["profile"], id, ciphers)
+        except (TypeError, ValueError):
+            return body
+        return _ENCODER.encode(state)
+
+    def sealed(self, id: str, topic: str, body: bytes) -> bytes:  # noqa: A002 - as above
+        """The same with the profile sealed."""
+        try:
+            (stored,) = seal_stored(self._keys, [to_stored_event(id, topic, body)])
+        except ValueError:
+            return body
+        return stored.state
+
+
+def _plain(stored: StoredEvent) -> dict[str, Any] | None:
+    """What an event says whose profile is not sealed; None where there is no such thing."""
+    kind = Event.BY_TOPIC.get(stored.topic)
+    if kind is None or "profile" not in _shape(kind.TOPIC):
+        return None
+    try:
+        state = _DECODER.decode(stored.state)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+    profile = state.get("profile") if type(state) is dict else None
+    return state if type(profile) is dict and _SEALED not in profile else None
+
+
+class _SealingKey(msgspec.Struct):
+    key: str = ""
+
+
+class _SealedBody(msgspec.Struct):
+    profile: _SealingKey
+
+
+_SEALED_BODIES = msgspec.json.Decoder(_SealedBody)
+
+
+def _sealed_by(body: bytes) -> str:
+    """The id of the key that seals a profile in these bytes; empty where there is none."""
+    if b'"sealed"' not in body:
+        return ""
+    try:
+        return _SEALED_BODIES.decode(body).profile.key
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return ""
 
 
 @cache
@@ -165,13 +355,13 @@ def target_of(topic: str, body: bytes) -> str:
     return envelope.target if envelope else ""
 
 
-def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, str]:
-    """The event, or None and why it cannot be read."""
+def decoded(mapper: EventMapper, stored: StoredEvent, ciphers: Ciphers | None = None) -> tuple[Event | None, str]:
+    """The event, or None and why it cannot be read. Raises `StoreFailed` where the keys cannot be asked for."""
     if stored.topic not in Event.BY_TOPIC:
         return None, f"unknown type {stored.topic!r}"
     try:
         _check_version(stored)
-        event = to_event(mapper, stored)
+        event = to_event(mapper, stored, ciphers)
     except (EventSourcingError, TopicError, LookupError, TypeError, ValueError) as failure:
         return None, f"{stored.topic} cannot be read: {failure}"
     stored_fields = vars(event)
@@ -188,17 +378,37 @@ def decoded(mapper: Mapper[UUID], stored: StoredEvent) -> tuple[Event | None, st
     return event, ""
 
 
-def to_record(mapper: Mapper[UUID], position: int, stored: StoredEvent) -> Record:
+class PageOfKeys:
+    """The keys of a page of records, which are asked for together when the first of these is read."""
+
+    def __init__(self, mapper: EventMapper, bodies: Sequence[bytes]) -> None:
+        self._mapper = mapper
+        self._bodies = bodies
+
+    @once
+    def ciphers(self) -> Ciphers:
+        """The keys that sealed profiles in the page. Raises `StoreFailed`."""
+        return self._mapper.ciphers(self._bodies)
+
+
+def to_record(mapper: EventMapper, position: int, stored: StoredEvent, page: PageOfKeys | None = None) -> Record:
     """The record of a log at this position."""
+    keys = page or PageOfKeys(mapper, [stored.state])
     return Record(
         position=position,
         log_position=position,
         id=to_id(stored),
         topic=stored.topic,
         body=stored.state,
-        decode=partial(decoded, mapper, stored),
+        decode=lambda: decoded(mapper, stored, keys.ciphers),
         target=target_of(stored.topic, stored.state),
     )
+
+
+def to_records(mapper: EventMapper, page: Sequence[tuple[int, StoredEvent]]) -> list[Record]:
+    """The records of a log at these positions, whose keys are asked for together."""
+    keys = PageOfKeys(mapper, [stored.state for _, stored in page])
+    return [to_record(mapper, position, stored, keys) for position, stored in page]
 
 
 def to_id(stored: StoredEvent) -> str:
@@ -212,7 +422,7 @@ def to_stored_event(id: str, topic: str, body: bytes) -> StoredEvent:  # noqa: A
     return StoredEvent(originator_id=UUID(originator), originator_version=int(version), topic=topic, state=body)
 
 
-def again(mapper: Mapper[UUID], resubmission: Resubmission) -> Record:
+def again(mapper: EventMapper, resubmission: Resubmission) -> Record:
     """The record that a resubmission stands for."""
     body = b64decode(resubmission.body)
 
@@ -234,9 +444,12 @@ def again(mapper: Mapper[UUID], resubmission: Resubmission) -> Record:
     )
 
 
-def to_event(mapper: Mapper[UUID], stored: StoredEvent) -> Event:
-    """The event; raises what the library raises when it cannot be read, as a service's own history always can."""
-    event = mapper.to_domain_event(stored)
+def to_event(mapper: EventMapper, stored: StoredEvent, ciphers: Ciphers | None = None) -> Event:
+    """The event; raises what the library raises when it cannot be read, as a service's own history always can.
+
+    `ciphers` are the keys of a page that it is in; without them its own is asked for.
+    """
+    event = mapper.to_domain_event(stored) if ciphers is None else mapper.to_event(stored, ciphers)
     if not isinstance(event, Event):
         raise TypeError(f"{stored.topic} is not an event")
     return event

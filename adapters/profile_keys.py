@@ -317,7 +317,7 @@ class ProfileKeysTable:
                 found |= self._newest_of(lacking)
             return {each: found[each].cipher for each in subjects}
 
-    def opening(self, ids: Collection[str]) -> Mapping[str, SubjectCipher | None]:
+    def opening(self, ids: Collection[str], account: str | None = None) -> Mapping[str, SubjectCipher | None]:
         """See `ProfileKeys`."""
         with self._lock:
             self._look_for_destroyed()
@@ -329,7 +329,7 @@ class ProfileKeysTable:
                     newest = self._newest.get(known.subject)
                     if newest and newest.generation < known.generation:
                         self._newest[known.subject] = known
-            return {each: known.cipher for each, known in found.items()}
+            return {each: known.cipher for each, known in found.items() if account in (None, known.subject.account)}
 
     def destroy(self, subjects: Collection[DataSubject]) -> int:
         """See `ProfileKeys`."""

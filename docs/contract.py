@@ -116,6 +116,18 @@ _REASONS: Final[Mapping[str, Schema]] = {
     },
 }
 
+_SEALED: Final[Mapping[str, Schema]] = {
+    "key": {"type": "string", "description": "The id of the driver's key, by which the API gives it."},
+    "sealed": {
+        "type": "string",
+        "contentEncoding": "base64",
+        "description": "12 bytes of nonce, and what AES-256-GCM makes of the profile as JSON; the associated data is "
+        "the event's `ce_id`.",
+    },
+    "erased": {"type": "string", "description": "Nothing is known of the driver any more."},
+}
+"""What stands in place of a profile; with `sealed` the driver's own fields are within it."""
+
 _FIELDS: Final[Mapping[str, Schema]] = {
     "at": {"type": "string", "format": "date-time", "description": "When it happened, as RFC 3339."},
     "account": {"type": "string", "description": "The account: the record's key as well."},
@@ -137,9 +149,11 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "rationale": {"type": "object", "properties": dict(_RATIONALE), "description": "Why this was decided."},
     "profile": {
         "type": "object",
-        "properties": {name: {"type": "string"} for name in FIELDS},
+        "properties": {**_SEALED, **{name: {"type": "string"} for name in FIELDS}},
         "additionalProperties": {"type": "string"},
-        "description": "The driver's personal data; a field that is absent is blank.",
+        "description": "The driver's personal data. It is sealed where it has `sealed`, and the driver is erased where "
+        "it has `erased`; else it is plain, as it is where it is empty, and was before profiles were sealed. A field "
+        "that is absent is blank.",
         **_PERSONAL,
     },
     "exchanges": {

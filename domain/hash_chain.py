@@ -10,6 +10,9 @@ from domain.store import Event, Store
 NOTHING: Final = b""
 """The hash in front of the first event of a history."""
 
+SEALED_UP_TO: Final = "sealed up to"
+"""The position in a store up to which profiles were stored plain once: the events there had other bytes then."""
+
 
 def chained(previous: bytes, history: bytes, version: int, topic: bytes, state: bytes) -> bytes:
     """The hash of an event: SHA-256 over that of the event before it in its history, and over all that is stored of it.
@@ -56,6 +59,8 @@ def root_of(leaves: Sequence[Leaf], index: int = 0) -> tuple[bytes, list[Step]]:
 class RootsSigned(Event, topic="Log.RootsSigned"):
     """The Merkle roots over what the logs had by then, signed: `account` is empty, for they are of every account.
 
+    Where profiles had been stored plain, and were sealed since the roots before, `sealed` in the statement says up to
+    which position of each log: the roots of these logs begin again in front of everything.
     `statement` is JSON: for each log with new events its root over those behind the position `after` and up to
     `through`, and `previous`, the signature before this. `key` is the public key of Ed25519 by which the `signature`
     over the statement is checked; both are hexadecimal.
@@ -150,12 +155,14 @@ class BrokenChain:
 class CheckedPart:
     """A part of a log that was checked: how many events, and where the next part begins; None at the end.
 
-    A part ends in front of what is `broken`.
+    A part ends in front of what is `broken`. Of roots `former` counts those that were signed over other bytes, before
+    profiles were sealed: only how many events they cover is checked.
     """
 
     events: int
     next: str | None
     broken: BrokenChain | None = None
+    former: int = 0
 
 
 _LARGEST: Final = 2**63 - 1

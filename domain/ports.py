@@ -385,6 +385,21 @@ class MasterKeyUse:
     is_known: bool
 
 
+class ProfileSealer(Protocol):
+    """Opens and seals the profile in the bytes of one event, for people who look at these bytes and mend them."""
+
+    def opened(self, id: str, body: bytes) -> bytes:  # noqa: A002 - the record's word
+        """The same with the profile as it is read; as it was where none is sealed, or none can be read.
+
+        Raises `StoreFailed`.
+        """
+        ...
+
+    def sealed(self, id: str, topic: str, body: bytes) -> bytes:  # noqa: A002 - as above
+        """The same with the profile sealed; as it was where there is none that is plain. Raises `StoreFailed`."""
+        ...
+
+
 class ProfileKeys(Protocol):
     """The keys by which profiles are sealed, one for each data subject, and each wrapped by a master key.
 
@@ -398,8 +413,11 @@ class ProfileKeys(Protocol):
         """
         ...
 
-    def opening(self, ids: Collection[str]) -> Mapping[str, ProfileCipher | None]:
-        """The keys of these ids: None for one that is destroyed, and nothing for one that never was."""
+    def opening(self, ids: Collection[str], account: str | None = None) -> Mapping[str, ProfileCipher | None]:
+        """The keys of these ids: None for one that is destroyed, and nothing for one that never was.
+
+        With an account only those that it has.
+        """
         ...
 
     def destroy(self, subjects: Collection[DataSubject]) -> int:

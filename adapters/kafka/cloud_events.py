@@ -14,15 +14,14 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
-from uuid import UUID
 
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
-from eventsourcing.persistence import Mapper, StoredEvent
+from eventsourcing.persistence import StoredEvent
 
-from adapters.events import decoded, envelope_of, to_stored_event
+from adapters.events import EventMapper, PageOfKeys, decoded, envelope_of, to_stored_event
 from adapters.kafka.connection import StreamsFailed
 from domain.store import Event, Record
 
@@ -147,8 +146,14 @@ def to_outgoing_state(record: Record, service: str, installation: str = "", epoc
     return Outgoing(key=record.key or b"", headers=headers, value=record.body or None, account=account)
 
 
-def to_record(mapper: Mapper[UUID], message: ConsumerRecord, epoch: str = "") -> Record:
-    """The record that a message stands for; nothing is raised, whatever it holds, not even when it is read.
+def to_records(mapper: EventMapper, messages: Sequence[ConsumerRecord], epoch: str = "") -> list[Record]:
+    """The records that these messages stand for, whose keys are asked for together when the first one is read."""
+    keys = PageOfKeys(mapper, [each.value for each in messages if each.value and len(each.value) <= LARGEST])
+    return [to_record(mapper, message, epoch, keys) for message in messages]
+
+
+def to_record(mapper: EventMapper, message: ConsumerRecord, epoch: str = "", keys: PageOfKeys | None = None) -> Record:
+    """The record that a message stands for; whatever it holds, nothing is raised but that keys cannot be asked for.
 
     `epoch` is the one that is read; a record that does not say in which it was sent is of any.
     """
@@ -160,7 +165,7 @@ def to_record(mapper: Mapper[UUID], message: ConsumerRecord, epoch: str = "") ->
         id=_text(attributes.get("ce_id")),
         topic=_text(attributes.get("ce_type")),
         body=message.value or b"",
-        decode=partial(_decoded, mapper, message),
+        decode=partial(_decoded, mapper, message, keys),
         target=_text(attributes.get(TARGET)),
         is_stale=bool(epoch) and (_text(attributes.get(EPOCH)) or epoch) != epoch,
         headers=headers,
@@ -168,9 +173,9 @@ def to_record(mapper: Mapper[UUID], message: ConsumerRecord, epoch: str = "") ->
     )
 
 
-def _decoded(mapper: Mapper[UUID], message: ConsumerRecord) -> tuple[Event | None, str]:
+def _decoded(mapper: EventMapper, message: ConsumerRecord, keys: PageOfKeys | None) -> tuple[Event | None, str]:
     try:
-        return _to_event(mapper, message), ""
+        return _to_event(mapper, message, keys), ""
     except _Unreadable as failure:
         return None, str(failure)
 
@@ -183,7 +188,7 @@ def _text(value: bytes | None) -> str:
         return ""
 
 
-def _to_event(mapper: Mapper[UUID], message: ConsumerRecord) -> Event:
+def _to_event(mapper: EventMapper, message: ConsumerRecord, keys: PageOfKeys | None) -> Event:
     attributes = _attributes(message)
     if message.value is None:
         raise _Unreadable("it has no value: a tombstone")
@@ -191,7 +196,7 @@ def _to_event(mapper: Mapper[UUID], message: ConsumerRecord) -> Event:
         raise _Unreadable(f"its value has {len(message.value)} bytes, more than {LARGEST}")
     stored = _to_stored_event(attributes, message.value)
     try:
-        event, reason = decoded(mapper, stored)
+        event, reason = decoded(mapper, stored, keys.ciphers if keys else None)
     except RecursionError:
         event, reason = None, f"{stored.topic} cannot be read: it is nested too deeply"
     if event is None:

@@ -27,6 +27,7 @@ from adapters.kafka.cloud_events import ConsumerRecord, tolerate_header_names
 from adapters.kafka.connection import KafkaAccess, StreamsFailed, explained
 from adapters.kafka.streams import AssignmentHandler, RebalanceListener, StreamFetcher
 from adapters.kafka.topics import Epochs, Namespace, NoEpochs
+from domain.ports import ProfileKeys
 
 T = TypeVar("T")
 
@@ -300,6 +301,7 @@ class KafkaConsumer:
         epoch: str = "1",
         namespace: Namespace = Namespace(),  # noqa: B008 - a frozen value
         epochs: Epochs = NoEpochs(),  # noqa: B008 - it has no state
+        keys: ProfileKeys | None = None,
     ) -> None:
         self._access = access
         self._namespace = namespace
@@ -319,6 +321,7 @@ class KafkaConsumer:
             handler=handler,
             consumer=self._consumer,
             failed=self._fail,
+            keys=keys,
         )
 
     @property

@@ -15,9 +15,10 @@ from typing import Any, Protocol, TypeVar
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from adapters.events import again, new_mapper
-from adapters.kafka.cloud_events import ConsumerRecord, to_record
+from adapters.kafka.cloud_events import ConsumerRecord, to_records
 from adapters.kafka.connection import StreamsMisconfigured
 from adapters.kafka.topics import Epochs, Namespace, start
+from domain.ports import ProfileKeys
 from domain.store import Record, Resubmission
 
 MOST_RECORDS = 2_000
@@ -139,17 +140,20 @@ class KafkaStream:
 
     Records stay in the buffer until a later `after` shows that they are stored, so what has to be handled again is at
     hand. A reader waits only for a position that the buffer does not hold. `log` is what the topic carries, where
-    that is not its name. `first_end` is where the stream ended when it was opened, None before.
+    that is not its name, and `keys` open the profiles in it. `first_end` is where the stream ended when it was opened,
+    None before.
     """
 
-    def __init__(self, epoch: str, place: TopicPartition, source: Source, *, log: str = "") -> None:
+    def __init__(
+        self, epoch: str, place: TopicPartition, source: Source, *, log: str = "", keys: ProfileKeys | None = None
+    ) -> None:
         self.name = f"{epoch}/{log or place.topic}/{place.partition}"
         self.place = place
         self._epoch = epoch
         self.buffer = PartitionBuffer()
         self.first_end: int | None = None
         self._source = source
-        self._mapper = new_mapper()
+        self._mapper = new_mapper(keys)
 
     @property
     def partition(self) -> int:
@@ -164,7 +168,7 @@ class KafkaStream:
             messages = self.buffer.wait(after, limit, FETCH_TIMEOUT)
         if self.buffer.wants_more:
             self._source.go_on(self)
-        return [to_record(self._mapper, message, self._epoch) for message in messages]
+        return to_records(self._mapper, messages, self._epoch)
 
     def end(self) -> int:
         """The position of the last record, as last heard from Kafka; 0 when there is none."""
@@ -314,7 +318,9 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the 
         handler: AssignmentHandler,
         consumer: Callable[[], AIOKafkaConsumer],
         failed: Callable[[BaseException], None],
+        keys: ProfileKeys | None = None,
     ) -> None:
+        self._keys = keys
         self._epoch = epoch
         self._namespace = namespace
         self._epochs = epochs
@@ -335,7 +341,7 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc] # the 
         """These are ours. No heartbeat is sent before this returns."""
         self._fetcher.hold(assigned)
         self._streams = [
-            KafkaStream(self._epoch, place, self._fetcher, log=self._namespace.to_log(place.topic))
+            KafkaStream(self._epoch, place, self._fetcher, log=self._namespace.to_log(place.topic), keys=self._keys)
             for place in sorted(assigned)
         ]
         self._handing_over = self._begun(self._handler.assigned(self._streams))

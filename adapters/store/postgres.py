@@ -26,6 +26,7 @@ from adapters.store.postgres_connection import MIGRATE, Datastore, channel, conn
 from adapters.store.questions import TableView
 from adapters.store.relational import AnswerLost, RelationalStore, Values, named_in, write_rows
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, mending, shape, table_of
+from domain.ports import ProfileKeys
 from domain.store import OF_EVERY_STORE, Event, Misconfigured, Row, StoreConflict, Stored, StoreFailed, Unit
 
 Schemas = Mapping[str, Sequence[type[Row]]]
@@ -258,6 +259,7 @@ class _PostgresRecorder(PostgresProcessRecorder):
 class PostgresStore(RelationalStore):
     """What one service owns, in one schema; several processes may have it open, each for its own partitions.
 
+    `keys` seal the profiles in its events; without them they stay plain.
     Raises `Misconfigured` when the tables are not there, or are another version's.
     """
 
@@ -270,9 +272,10 @@ class PostgresStore(RelationalStore):
         log_name: str,
         rows: Sequence[type[Row]],
         views: Collection[TableView] = (),
+        keys: ProfileKeys | None = None,
     ) -> None:
         """The `views` are those that are made of its tables, and have to stay of these."""
-        super().__init__(POSTGRES, log_name)
+        super().__init__(POSTGRES, log_name, keys)
         self._views = {view.table: view for view in views}
         self._schema = schema
         for trouble in check(url, password, {schema: rows}):

@@ -12,12 +12,13 @@ from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
+from eventsourcing.persistence import IntegrityError, StoredEvent
 
-from adapters.events import again, new_mapper, to_event, to_record
+from adapters.events import EventMapper, again, new_mapper, to_event, to_records
 from adapters.store.chains import Chains, forget_heads, keep_hashes
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, beside, recreate, shape, table_of
 from domain.hash_chain import ChainedEvent, CheckedPart, Leaf
+from domain.ports import ProfileKeys
 from domain.store import (
     LONGEST_EVENT,
     Commit,
@@ -64,7 +65,7 @@ class RelationalLog:
     """A store's own log, read in place."""
 
     def __init__(
-        self, name: str, fetch: Fetch, dialect: Dialect, mapper: Mapper[UUID], account: str | None = None
+        self, name: str, fetch: Fetch, dialect: Dialect, mapper: EventMapper, account: str | None = None
     ) -> None:
         """With an account only what it has of that."""
         self.name = name
@@ -86,7 +87,7 @@ class RelationalLog:
         of_account, account = ("", ()) if self._account is None else (f"account = {placeholder} AND ", (self._account,))
         rest = f"WHERE {of_account}{position} {side} {placeholder} ORDER BY {position}{order} LIMIT {placeholder}"
         found = self._fetch(select_events(self._dialect, rest), [*account, place, limit])
-        return [to_record(self._mapper, *placed(values, self._dialect.to_uuid(values[1]))) for values in found]
+        return to_records(self._mapper, [placed(values, self._dialect.to_uuid(values[1])) for values in found])
 
     def end(self) -> int:
         """The position of the last record; 0 when there is none."""
@@ -101,9 +102,9 @@ class RelationalLog:
 class RelationalStore(ABC):
     """What one service owns, in tables."""
 
-    def __init__(self, dialect: Dialect, log_name: str) -> None:
+    def __init__(self, dialect: Dialect, log_name: str, keys: ProfileKeys | None) -> None:
         self._dialect = dialect
-        self._mapper = new_mapper()
+        self._mapper = new_mapper(keys)
         self._chains = Chains(self._fetch, dialect)
         self.log = RelationalLog(f"{log_name}/0", self._fetch, dialect, self._mapper)
 
@@ -117,7 +118,7 @@ class RelationalStore(ABC):
 
     def begin(self, unit: Unit) -> Commit:
         """Send a unit, and await its end later."""
-        stored = [self._mapper.to_stored_event(event) for event in unit.events]
+        stored = self._mapper.to_stored_events(unit.events)
         for each in stored:
             if len(each.state) > LONGEST_EVENT:
                 raise EventTooLong(each.topic, len(each.state))
@@ -191,7 +192,10 @@ class RelationalStore(ABC):
     def histories(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Event]]:
         """The events of each of these histories, in order, by one query."""
         stored = self._histories(ids)
-        return {each: [to_event(self._mapper, event) for _, event in events] for each, events in stored.items()}
+        ciphers = self._mapper.ciphers(event.state for events in stored.values() for _, event in events)
+        return {
+            each: [to_event(self._mapper, event, ciphers) for _, event in events] for each, events in stored.items()
+        }
 
     def folded(self, start: Mapping[UUID, S], apply: Callable[[S, Event], S]) -> Mapping[UUID, S]:
         """What each of these histories comes to, given what it is before its first event."""
@@ -210,9 +214,10 @@ class RelationalStore(ABC):
             order = f"ORDER BY originator_id, originator_version LIMIT {placeholder}"
             rest = f"WHERE originator_id {one_of.sql} {behind}{order}"
             page = self._fetch(select_events(self._dialect, rest), [*one_of.parameters, *last, _SCAN])
-            for values in page:
-                _, stored = placed(values, wanted[values[1]])
-                yield to_event(self._mapper, stored)
+            stored = [placed(values, wanted[values[1]])[1] for values in page]
+            ciphers = self._mapper.ciphers(each.state for each in stored)
+            for each in stored:
+                yield to_event(self._mapper, each, ciphers)
             if len(page) < _SCAN:
                 return
             behind, last = (
@@ -224,10 +229,8 @@ class RelationalStore(ABC):
     def records(self, ids: Collection[UUID]) -> Mapping[UUID, Sequence[Record]]:
         """The same histories as the log has them."""
         stored = self._histories(ids)
-        return {
-            each: [to_record(self._mapper, position, event) for position, event in events]
-            for each, events in stored.items()
-        }
+        found = iter(to_records(self._mapper, [each for events in stored.values() for each in events]))
+        return {each: [next(found) for _ in events] for each, events in stored.items()}
 
     def ids(self, after: UUID | None, limit: int) -> Sequence[UUID]:
         """The ids of the histories behind this one, in the order of ids."""

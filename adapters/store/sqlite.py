@@ -14,6 +14,7 @@ from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRec
 
 from adapters.store.relational import RelationalStore, Values, named_in, write_rows
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, mending, table_of
+from domain.ports import ProfileKeys
 from domain.store import OF_EVERY_STORE, Row, Stored, StoreFailed, Unit
 
 _UNSTORABLE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, OverflowError)
@@ -124,12 +125,14 @@ class SqliteStore(RelationalStore):
         rows: Sequence[type[Row]],
         is_reader: bool = False,
         read_models: Collection[type[Row]] = (),
+        keys: ProfileKeys | None = None,
     ) -> None:
         """One that `is_reader` makes nothing, and cannot commit: it is for queries beside the service itself.
 
+        `keys` seal the profiles in its events; without them they stay plain, in a store that is thrown away.
         The table of one of the `read_models` may be another version's: it is left until `end_beside` replaces it.
         """
-        super().__init__(SQLITE, log_name)
+        super().__init__(SQLITE, log_name, keys)
         with sqlite_failures():
             self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
             self._recorder = _SqliteRecorder(self._datastore)

@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -12,6 +13,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from domain.failures import ClearFailure
+from domain.ports import ProfileSealer
 from domain.store import DeadLetter, JournalRow, Resubmission, Store, Unit
 from services.api.installation import Installation
 from services.api.journal import noted
@@ -175,9 +177,9 @@ class LetterDocument(ResponseBody):
     body_base64: str = ""
 
 
-def document(store: Store, name: LetterName) -> LetterDocument:
+def document(store: Store, sealer: ProfileSealer, name: LetterName) -> LetterDocument:
     """All of the dead letter of this name, with the fields that it has set. Raises `UnknownLetter`, `StoreFailed`."""
-    letter = letter_of(store, name)
+    letter = _opened(letter_of(store, name), sealer)
     headers = [LetterHeader(name=header, **_as_text("value", b64decode(value))) for header, value in letter.headers]
     return LetterDocument(
         name=str(name),
@@ -333,7 +335,8 @@ async def list_letter_groups(installation: Installed) -> list[LetterGroup]:
 async def show_letter(installation: Installed, name: str = "") -> LetterDocument:
     """Show a dead letter as a document that can be edited and submitted again."""
     letter, service = letter_named(installation, name)
-    return await installation.readers.call(document, installation.readers.stores[service.name], letter)
+    store = installation.readers.stores[service.name]
+    return await installation.readers.call(document, store, installation.sealer, letter)
 
 
 @router.get("/outcome")
@@ -475,7 +478,7 @@ async def resubmit_letter(body: Resubmit, installation: Installed, caller: Calle
     name, service = letter_named(installation, body.name)
     mended = parse_mended(body.mended, name) if body.mended is not None else None
     row = noted(caller, installation.clock, "resubmit_letter", name, body.note)
-    await service.call(_submit, service.store, name, mended, row)
+    await service.call(_submit, service.store, installation.sealer, name, mended, row)
     service.notify()
     return SubmittedLetter(name=str(name))
 
@@ -505,7 +508,7 @@ def parse_mended(text: str, name: LetterName) -> Mended:
     return mended
 
 
-def _submit(store: Store, name: LetterName, mended: Mended | None, row: JournalRow) -> None:
+def _submit(store: Store, sealer: ProfileSealer, name: LetterName, mended: Mended | None, row: JournalRow) -> None:
     letter = letter_of(store, name)
     submitted = _as_it_was(letter)
     if mended is not None:
@@ -514,9 +517,31 @@ def _submit(store: Store, name: LetterName, mended: Mended | None, row: JournalR
             log_position=mended.sequence or letter.position,
             id=mended.id,
             topic=mended.type,
-            body=b64encode(_with_unstated_fields(letter, mended)).decode(),
+            body=_mended_body(letter, mended, sealer),
         )
     _keep(store, [submitted], row)
+
+
+def _opened(letter: DeadLetter, sealer: ProfileSealer) -> DeadLetter:
+    """The same with the profile as it is read, which is sealed in the letter."""
+    return replace(letter, body=b64encode(sealer.opened(letter.id, b64decode(letter.body))).decode())
+
+
+def _mended_body(letter: DeadLetter, mended: Mended, sealer: ProfileSealer) -> str:
+    """The body as a person mended it, with its profile sealed again; as it was where they changed nothing in it."""
+    opened = _opened(letter, sealer)
+    content = _with_unstated_fields(opened, mended)
+    is_same_event = (mended.id, mended.type) == (letter.id, letter.topic)
+    if is_same_event and _is_same(content, b64decode(opened.body)):
+        return letter.body
+    return b64encode(sealer.sealed(mended.id, mended.type, content)).decode()
+
+
+def _is_same(content: bytes, other: bytes) -> bool:
+    """Whether both say the same."""
+    with suppress(ValueError, RecursionError):
+        return content == other or json.dumps(json.loads(content)) == json.dumps(json.loads(other))
+    return False
 
 
 def _with_unstated_fields(letter: DeadLetter, mended: Mended) -> bytes:

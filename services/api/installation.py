@@ -8,7 +8,7 @@ from typing import Protocol
 from domain.failures import ClearFailure
 from domain.hash_chain import ChainedStore
 from domain.identity import Target
-from domain.ports import CredentialsKeeper
+from domain.ports import CredentialsKeeper, ProfileKeys, ProfileSealer
 from domain.store import Log, Row, Store, Where
 from services.accounts.handlers import Accounts
 from services.api.authentication import Access, Provider
@@ -209,7 +209,8 @@ class Installation:
 
     `registry` describes the services, which `services` are in the same order; `readers` are their stores as queries
     read them. `open_portals` connects to the Portal for one check. `polling` reads the Portal's API, and `sending`
-    sends webhooks, where this process does.
+    sends webhooks, where this process does. `profile_keys` are those of profiles, and `sealer` uses them for what
+    people mend.
     `partition_of` is the partition of an account in every stream; None where the services consume each other's logs
     in place. `console` is the address at which browsers of this machine reach the API; empty where there is none.
     `provider` signs people in, where there is one, and `signer` the roots over what is stored.
@@ -226,6 +227,8 @@ class Installation:
     projectors: Mapping[Target, ProjectorApp]
     credentials: CredentialsKeeper
     access: Access
+    profile_keys: ProfileKeys
+    sealer: ProfileSealer
     connections: OpenConnections
     readers: Readers
     open_dry_run: Scratch
@@ -268,3 +271,4 @@ class Installation:
         self.access.close()
         for service in reversed(self.services):
             service.close()
+        self.profile_keys.close()

@@ -1,6 +1,7 @@
 """`/v1/journal`: what people did that no event says, each with who and why.
 
-Credentials, push secrets, webhooks, API keys, dead letters, capsules, and identifiers that were approved.
+Credentials, push secrets, webhooks, API keys, keys of profiles, dead letters, capsules, and identifiers that were
+approved.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,6 +45,8 @@ _FACTS: Final[Mapping[str, str]] = {
     "discard_letter": "{who} discarded the dead letter {subject}.",
     "resubmit_letter": "{who} resubmitted the dead letter {subject}.",
     "resubmit_letters": "{who} resubmitted {subject} dead letters.",
+    "list_profile_keys": "{who} got the keys of the profiles of {subject}.",
+    "rotate_master": "{who} began to wrap {subject} by another master key.",
     "create_key": "{who} made the API key {subject}.",
     "revoke_key": "{who} revoked the API key {subject}.",
 }

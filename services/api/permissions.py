@@ -111,6 +111,7 @@ _APPROVE = _on_account(Role.APPROVER, Role.MASTER_USER, Role.ACCOUNT_MANAGER, Ro
 _CONFIGURE = _on_account(Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.ADMIN)
 _ALLOW = _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN)
 _TURN = _on_account(Role.MASTER_USER, Role.ADMIN)
+_OPEN = _on_account(Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 _STATE = _on_account(Role.OPERATOR, Role.ADMIN)
 _ADMINISTER = _on_installation(Role.ADMIN)
 _WATCH = _on_installation(Role.VIEWER, Role.OPERATOR, Role.ADMIN)
@@ -177,6 +178,9 @@ PERMISSIONS: Mapping[str, Permission] = {
     "list_events": _READ,
     "export_events": _OPERATE,
     "export_events_without_personal_data": _READ,
+    "list_profile_keys": _OPEN,
+    "show_encryption": _WATCH,
+    "rotate_master": _ADMINISTER,
     "verify_logs": _WATCH,
     "prove_event": _REPAIR,
     "list_archives": _WATCH,

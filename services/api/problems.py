@@ -19,6 +19,7 @@ from services.accounts.handlers import UnknownAccount
 from services.api import (
     API_HEADER,
     dead_letters,
+    encryption,
     events,
     idempotency,
     issues,
@@ -112,6 +113,9 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     ),
     push_secrets.PushSecretRefused: _kind(
         "push-secret", "The push secret of a sender cannot be made like this", 409, "`detail` says what to do."
+    ),
+    encryption.NoOtherMaster: _kind(
+        "no-other-master-key", "There is no other master key to wrap keys by", 409, "`detail` says how to set one."
     ),
     EndpointRefused: _kind("webhook", "The webhook is not one that can do this", 409, "`detail` says what to do."),
     UnknownEndpoint: _kind(

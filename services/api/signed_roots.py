@@ -3,13 +3,14 @@
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 
 import structlog
 
 from domain.hash_chain import (
+    SEALED_UP_TO,
     BrokenChain,
     ChainedEvent,
     ChainedStore,
@@ -87,7 +88,8 @@ def _due(installation: Installation) -> RootsSigned | None:
     signed = signed_roots(stores)
     first = next(iter(stores.values())).log.read(0, 1)
     began = signed[-1].at if signed else first[0].event.at if first and first[0].event else now
-    if signer is None or now - began < DAILY:
+    sealed = _sealed_since(stores, signed)
+    if signer is None or (now - began < DAILY and not sealed):
         return None
     return to_signed(stores, signed, signer, now)
 
@@ -103,11 +105,13 @@ def to_signed(
 
     Raises `StoreFailed`.
     """
-    reached = roots_reach(signed)
+    sealed = _sealed_since(stores, signed)
+    reached = {**roots_reach(signed), **dict.fromkeys(sealed, 0)}
     ends = {log: LARGEST_INTEGER if through is None else through.get(log, 0) for log in stores}
     roots = [root for log, store in stores.items() if (root := _root(log, store, reached.get(log, 0), ends[log]))]
     previous = signed[-1].signature if signed else ""
-    statement = json.dumps({"previous": previous, "at": now.isoformat(), "roots": roots}, sort_keys=True)
+    said = {"previous": previous, "at": now.isoformat(), "roots": roots} | ({"sealed": sealed} if sealed else {})
+    statement = json.dumps(said, sort_keys=True)
     return RootsSigned(
         originator_id=signed_roots_stream(),
         originator_version=len(signed) + 1,
@@ -121,7 +125,39 @@ def to_signed(
 
 def roots_reach(signed: Sequence[RootsSigned]) -> dict[str, int]:
     """Up to where the events of each log are under a root."""
-    return {root["log"]: root["through"] for each in signed for root in json.loads(each.statement)["roots"]}
+    reached: dict[str, int] = {}
+    for statement in map(_said, signed):
+        reached |= dict.fromkeys(statement.get("sealed", ()), 0)
+        reached |= {root["log"]: root["through"] for root in statement["roots"]}
+    return reached
+
+
+def _said(signed: RootsSigned) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(signed.statement)
+    return said
+
+
+def _sealed_since(stores: ChainedLogs, signed: Sequence[RootsSigned]) -> dict[str, int]:
+    """The logs with roots whose profiles were sealed since, and up to which position."""
+    reached = roots_reach(signed)
+    told = {log: at for each in signed for log, at in _said(each).get("sealed", {}).items()}
+    sealed = {log: store.position(SEALED_UP_TO) for log, store in stores.items() if reached.get(log)}
+    return {log: at for log, at in sealed.items() if at > told.get(log, 0)}
+
+
+def _former(stores: ChainedLogs, signed: Sequence[RootsSigned], number: int) -> frozenset[str]:
+    """The logs of which what the roots of this number cover has other bytes since, because profiles were sealed."""
+    later = (log for each in signed[number + 1 :] for log in _said(each).get("sealed", ()))
+    return frozenset({*_sealed_since(stores, signed), *later})
+
+
+def present_roots(
+    stores: ChainedLogs, signed: Sequence[RootsSigned]
+) -> Iterator[tuple[Mapping[str, Any], RootsSigned]]:
+    """Each root over events as they are stored now, with what was signed."""
+    for number, each in enumerate(signed):
+        former = _former(stores, signed, number)
+        yield from ((root, each) for root in _said(each)["roots"] if root["log"] not in former)
 
 
 def _root(log: str, store: ChainedStore, after: int, through: int) -> dict[str, Any] | None:
@@ -141,16 +177,26 @@ def _root(log: str, store: ChainedStore, after: int, through: int) -> dict[str, 
 def check_roots(installation: Installation, behind: str) -> CheckedPart:
     """Check the signed roots of one day, behind this many others. Raises `ValueError`, `StoreFailed`."""
     done, stores, stream = place_behind(behind), _stores(installation), signed_roots_stream()
-    records = next(iter(stores.values())).records([stream]).get(stream, ())[: done + 1]
+    records = next(iter(stores.values())).records([stream]).get(stream, ())
     if len(records) <= done:
         return CheckedPart(events=0, next=None)
     signed = [record.event for record in records if isinstance(record.event, RootsSigned)]
-    is_readable = isinstance(records[done].event, RootsSigned)
-    trouble = (_forged(installation, signed) or _unlike(stores, signed)) if is_readable else "cannot be read"
+    is_readable = all(isinstance(record.event, RootsSigned) for record in records[: done + 1])
+    trouble, former = "cannot be read", frozenset[str]()
+    if is_readable and not (trouble := _forged(installation, signed[: done + 1])):
+        former = _former(stores, [*signed[: done + 1], *_own(installation, signed[done + 1 :])], done)
+        trouble = _unlike(stores, signed[: done + 1], former)
     if trouble:
         broken = BrokenChain(event=records[done].id, position=records[done].position, problem=trouble)
         return CheckedPart(events=0, next=None, broken=broken)
-    return CheckedPart(events=1, next=str(done + 1))
+    is_former = any(root["log"] in former for root in _said(signed[done])["roots"])
+    return CheckedPart(events=1, next=str(done + 1), former=int(is_former))
+
+
+def _own(installation: Installation, signed: Sequence[RootsSigned]) -> list[RootsSigned]:
+    """Those of these that this installation has signed so."""
+    signer = installation.signer
+    return [each for each in signed if signer and signer.has_signed(each.statement, each.signature)]
 
 
 def _forged(installation: Installation, signed: Sequence[RootsSigned]) -> str:
@@ -160,15 +206,16 @@ def _forged(installation: Installation, signed: Sequence[RootsSigned]) -> str:
     if not signer.has_signed(event.statement, event.signature):
         return "is not as it was signed"
     previous = signed[-2].signature if len(signed) > 1 else ""
-    return "" if json.loads(event.statement)["previous"] == previous else "does not follow the roots before it"
+    return "" if _said(event)["previous"] == previous else "does not follow the roots before it"
 
 
-def _unlike(stores: ChainedLogs, signed: Sequence[RootsSigned]) -> str:
-    reached = roots_reach(signed[:-1])
-    for each in json.loads(signed[-1].statement)["roots"]:
+def _unlike(stores: ChainedLogs, signed: Sequence[RootsSigned], former: Collection[str]) -> str:
+    reached, statement = roots_reach(signed[:-1]), _said(signed[-1])
+    reached |= dict.fromkeys(statement.get("sealed", ()), 0)
+    for each in statement["roots"]:
         leaves = stores[each["log"]].leaves(each["after"], each["through"], MOST_LEAVES)
         is_whole = each["after"] == reached.get(each["log"], 0) and len(leaves) == each["events"]
-        if not is_whole or root_of(leaves)[0].hex() != each["root"]:
+        if not is_whole or (each["log"] not in former and root_of(leaves)[0].hex() != each["root"]):
             place = f"the positions {each['after'] + 1} and {each['through']} of {each['log']}"
             return f"has another root: between {place} events were altered, moved, added or removed"
     return ""
@@ -220,10 +267,9 @@ def _proof(stores: ChainedLogs, log: str, position: int) -> InclusionProof:
     event = next(iter(store.chained_events(position - 1, position, 1)), None)
     if event is None:
         raise Malformed(f"{log} has no event at position {position}")
-    for signed in signed_roots(stores):
-        for root in json.loads(signed.statement)["roots"]:
-            if root["log"] == log and root["after"] < position <= root["through"]:
-                return proof_of(signed, log, event, store.leaves(root["after"], root["through"], MOST_LEAVES))
+    for root, signed in present_roots(stores, signed_roots(stores)):
+        if root["log"] == log and root["after"] < position <= root["through"]:
+            return proof_of(signed, log, event, store.leaves(root["after"], root["through"], MOST_LEAVES))
     raise Malformed(f"position {position} of {log} is under no root yet: they are signed once a day")
 
 

@@ -34,7 +34,9 @@ class BrokenEvent(ResponseBody):
 class VerifiedPart(ResponseBody):
     """A part of a log: how many `events` were found as they were stored, and the first that was not, if any.
 
-    The last `log` is `roots`: its events are the signed roots, each of which is worked out again.
+    The last `log` is `roots`: its events are the signed roots, each of which is worked out again. Of these `former`
+    counts those that were signed before profiles were sealed: what they cover has other bytes since, so only how many
+    events there are is checked.
     `next` is the `after` of the next part, which may be of the next log; None at the end of the last one. `total` is
     about how many events all logs have: the sum of their last positions.
     """
@@ -44,6 +46,7 @@ class VerifiedPart(ResponseBody):
     broken: BrokenEvent | None
     next: str | None
     total: int
+    former: int = 0
 
 
 def _check_log(store: ChainedStore, most: int, behind: str) -> CheckedPart:
@@ -72,7 +75,7 @@ async def verify_logs(
     found = part.broken
     broken = BrokenEvent(event=found.event, position=found.position, problem=found.problem) if found else None
     total = await readers.call(_total, readers)
-    return VerifiedPart(log=log, events=part.events, broken=broken, next=following, total=total)
+    return VerifiedPart(log=log, events=part.events, broken=broken, next=following, total=total, former=part.former)
 
 
 def _total(readers: Readers) -> int:

@@ -46,6 +46,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Operations": {
         "keys": ("keys", "Make, list and revoke API keys for machines."),
+        "encryption": ("encryption", "Show and rotate the master key that wraps the keys of profiles."),
         "journal": ("keys", "List what people did to keys, credentials and dead letters, and why."),
         "sign-in": ("keys", "Print a link by which a browser on this machine signs in."),
         "up": ("run", "Run all services in this process, on a data folder, until Ctrl-C."),

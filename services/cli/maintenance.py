@@ -18,7 +18,7 @@ from services.runtime.consumer import PartitionOf
 from services.runtime.context import utc_now
 from services.wiring.data_folder import DataFolder
 from services.wiring.distributed import Distributed, create_topics, migrate_database
-from services.wiring.embedded import beside_stores, open_stores
+from services.wiring.embedded import beside_stores, open_keys, open_stores
 from services.wiring.erasing import Forget, erase_removed
 from services.wiring.rebuild import Difference, Step, Stores, differences, hand_over
 from services.wiring.rebuild import rebuild as rebuilding
@@ -131,7 +131,7 @@ def erase(*, data: OwnedFolderOption = None, as_json: JsonOption = False) -> Non
         def forget(account: str) -> None:
             forget_in_archives(stores, folder, account, now)
 
-        erased = erase_removed(stores, partition_of, now, beside=(*beside, forget))
+        erased = erase_removed(stores, partition_of, now, beside=(forget, *beside))
     if as_json:
         print_json({"erased": list(erased)})
     else:
@@ -166,7 +166,8 @@ def alone(data: Path | None) -> Iterator[tuple[Stores, PartitionOf | None]]:
     folder = DataFolder(read_settings(EmbeddedSettings, data=data).data)
     folder.check_whole()
     with folder, ExitStack() as opened:
-        yield {name: opened.enter_context(closing(each)) for name, each in open_stores(folder.path).items()}, None
+        keys = opened.enter_context(closing(open_keys(folder.path)))
+        yield {name: opened.enter_context(closing(each)) for name, each in open_stores(folder.path, keys).items()}, None
 
 
 topics = typer.Typer(no_args_is_help=True)

@@ -34,8 +34,9 @@ def verify(archive: ArchiveOption = None, data: DataOption = None, *, as_json: J
     logs: dict[str, dict[str, Any]] = {}
     try:
         for part in _parts(data, is_quiet=as_json):
-            log = logs.setdefault(part["log"], {"log": part["log"], "events": 0, "broken": None})
+            log = logs.setdefault(part["log"], {"log": part["log"], "events": 0, "former": 0, "broken": None})
             log["events"] += part["events"]
+            log["former"] += part["former"]
             log["broken"] = part["broken"]
         files = [*_archives(data, archive, is_quiet=as_json)] if archive else []
     except KeyboardInterrupt:
@@ -48,16 +49,22 @@ def verify(archive: ArchiveOption = None, data: DataOption = None, *, as_json: J
     for each in () if as_json else broken:
         out.print(_line(each), markup=False)
     if not as_json and not broken:
-        roots = logs.pop(ROOTS)["events"]
+        signed = logs.pop(ROOTS)
         count = sum(each["events"] for each in logs.values())
         out.print(f"{count} events in {len(logs)} logs are as they were stored, and none is missing")
-        out.print(f"{roots} signed roots are those of the logs" if roots else "no roots are signed yet: once a day")
+        _print_roots(signed["events"] - signed["former"], signed["former"])
     for file in () if as_json else altered:
         out.print(f"{file.file}: {file.problem}", markup=False, soft_wrap=True)
     if archive and not as_json and not altered:
         events = sum(each.events for each in files)
         out.print(f"{len(files)} archives with {events} events are as they were written")
     raise typer.Exit(1 if broken or altered else 0)
+
+
+def _print_roots(roots: int, former: int) -> None:
+    out.print(f"{roots} signed roots are those of the logs" if roots else "no roots are signed yet: once a day")
+    if former:
+        out.print(f"{former} more were signed before profiles were sealed: only how many events there are was checked")
 
 
 def _archives(data: Path | None, folder: Path, *, is_quiet: bool) -> "Iterator[CheckedArchive]":

@@ -33,7 +33,15 @@ from domain.store import HistoryHead, Record, Resubmission, StoreFailed, Stream,
 from services.api.archives import Part, archives_deleted, history_archived
 from services.api.as_of import mark_at
 from services.api.installation import Signer
-from services.api.signed_roots import ChainedLogs, InclusionProof, proof_of, roots_reach, signed_roots, to_signed
+from services.api.signed_roots import (
+    ChainedLogs,
+    InclusionProof,
+    present_roots,
+    proof_of,
+    roots_reach,
+    signed_roots,
+    to_signed,
+)
 from services.wiring.erasing import ERASURE_KEEPS
 from services.wiring.rebuild import Stores
 from services.wiring.registry import SERVICES
@@ -201,13 +209,12 @@ def _missing(
     """The roots up to these positions that have no archive, and all whose archive is not in the folder."""
     known, deleted = history_archived(stores["accounts"]), archives_deleted(stores["accounts"])
     found = dict[Part, tuple[Mapping[str, Any], RootsSigned]]()
-    for each in signed:
-        for root in json.loads(each.statement)["roots"]:
-            key = (root["log"], root["after"], root["through"])
-            fact = known.get(key)
-            is_due = key not in deleted and root["through"] <= marks.get(root["log"], 0)
-            if not (folder / fact.file).is_file() if fact else is_due:
-                found[key] = (root, each)
+    for root, each in present_roots(_chained(stores), signed):
+        key = (root["log"], root["after"], root["through"])
+        fact = known.get(key)
+        is_due = key not in deleted and root["through"] <= marks.get(root["log"], 0)
+        if not (folder / fact.file).is_file() if fact else is_due:
+            found[key] = (root, each)
     return found
 
 
@@ -297,7 +304,7 @@ def check_archives(folder: Path, facts: Sequence[Mapping[str, Any]], key: str) -
     """Check the files of these `HistoryArchived`, as the API shows them, one by one; `key` is the public one."""
     reached: dict[str, int] = {}
     for fact in facts:
-        if fact["after"] != reached.get(fact["log"], fact["after"]):
+        if fact["after"] > reached.get(fact["log"], fact["after"]):
             gap = f"positions {reached[fact['log']] + 1} to {fact['after']} of {fact['log']} are in no archive"
             yield CheckedArchive(file=fact["file"], events=0, problem=gap)
         reached[fact["log"]] = fact["through"]

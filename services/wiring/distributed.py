@@ -12,12 +12,14 @@ from adapters.kafka.connection import KafkaAccess, Mechanism, Security
 from adapters.kafka.consumer import Group, KafkaConsumer, TopicSubscription
 from adapters.kafka.producer import Beginning, KafkaPublisher
 from adapters.kafka.topics import Namespace, check, create, partition_of
+from adapters.profile_keys import ProfileKeyRow, ProfileKeysTable, StatedMasterKeys
 from adapters.signing import RootSigner
 from adapters.store.locks import InstanceLock, PostgresLeaderLock, UpgradeLock, running_schemas
 from adapters.store.migrating import in_postgres
 from adapters.store.postgres import InstallationTables, PostgresStore, migrate
 from adapters.store.questions import SCHEMA as QUESTIONS
 from adapters.store.questions import QuestionViews, make_questions
+from domain.ports import ProfileKeys
 from domain.store import Row
 from services.api.authentication import ACCESS_ROWS, Access, Provider, ProviderSettings
 from services.api.installation import Installation, Readers
@@ -35,6 +37,7 @@ from services.wiring.settings import DistributedSettings, KafkaSettings, SignInS
 
 _CREDENTIALS = "credentials"
 _ACCESS = "api"
+_PROFILE_KEYS = "profile_keys"
 _INSTALLATION = "installation"
 """The schema that does not belong to a service."""
 
@@ -42,6 +45,7 @@ SCHEMAS: Mapping[str, tuple[type[Row], ...]] = {
     **{spec.schema: spec.rows for spec in SERVICES.values()},
     _CREDENTIALS: (CredentialsRow,),
     _ACCESS: ACCESS_ROWS,
+    _PROFILE_KEYS: (ProfileKeyRow,),
 }
 """Every schema of the database with tables of services."""
 
@@ -75,7 +79,8 @@ class Distributed:
     def installation(self) -> Installation:
         """Every service on its store, for the API; none of them consumes. Raises `StoreFailed`."""
         with _Opening() as opened:
-            stores = {name: self._store(spec, opened) for name, spec in SERVICES.items()}
+            keys = self.profile_keys(opened)
+            stores = {name: self._store(spec, opened, keys) for name, spec in SERVICES.items()}
             if self._settings.installation:
                 self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
@@ -88,6 +93,7 @@ class Distributed:
             given,
             credentials=credentials,
             access=Access(access_store, utc_now, admin_key=self._settings.admin_key.get_secret_value()),
+            profile_keys=keys,
             readers=Readers(stores=stores),
             running=self._running,
             partition_of=self.partition_of,
@@ -121,14 +127,15 @@ class Distributed:
         if self._settings.installation:
             self._tables.check(self._settings.installation)
         with ExitStack() as opened:
-            yield {name: self._store(spec, opened, rows=spec.work) for name, spec in SERVICES.items()}
+            keys = self.profile_keys(opened)
+            yield {name: self._store(spec, opened, keys, rows=spec.work) for name, spec in SERVICES.items()}
 
     @contextmanager
     def beside_stores(self) -> Iterator[Collection[Forget]]:
         """What the database has of accounts beside the stores of services. Raises `StoreFailed`."""
         with ExitStack() as opened:
             access = Access(self._table_store(_ACCESS, opened), utc_now)
-            yield self._credentials(opened).forget, access.forget
+            yield self._credentials(opened).forget, access.forget, self.profile_keys(opened).destroy_all
 
     def stale_tables(self) -> Sequence[str]:
         """The tables of read models that are of another version, as schema.table. Raises `StoreFailed`."""
@@ -184,7 +191,8 @@ class Distributed:
     def request_states(self) -> None:
         """Let the topic of states be filled again by the process that relays views. Raises `StoreFailed`."""
         with self.instance_lock(is_exclusive=False), ExitStack() as opened:
-            request_all_states(self._store(SERVICES["decider"], opened, rows=()))
+            decider = self._store(SERVICES["decider"], opened, self.profile_keys(opened), rows=())
+            request_all_states(decider)
 
     def partition_of(self, account: str) -> int:
         """The partition of an account."""
@@ -215,19 +223,20 @@ class Distributed:
             lock.show_running()
             if self._settings.member:
                 lock.acquire_name(self._settings.member)
-            store = spec.caching_owned(self._store(spec, opened))
+            keys = self.profile_keys(opened)
+            store = spec.caching_owned(self._store(spec, opened, keys))
             assignment = Assignment(self.partition_of, held=())
             given = self._dependencies(credentials, leader_lock, assignment)
             built = spec.build(store, given)
             partitions = Partitions(built.service, store, assignment, resume=built.resume, drain=built.drain)
             return Process(
                 built.service,
-                self._relay(spec, opened),
+                self._relay(spec, opened, keys),
                 lock,
                 work=built.run,
                 close=close,
                 partitions=partitions if spec.consumes else None,
-                join=(lambda: self._member(spec, partitions)) if spec.consumes else None,
+                join=(lambda: self._member(spec, partitions, keys)) if spec.consumes else None,
             )
 
     def _open_views(self) -> Views:
@@ -235,11 +244,12 @@ class Distributed:
         with _Opening() as opened:
             lock = opened.enter_context(closing(self._lock_of(*(SERVICES[view.service] for view in VIEWS))))
             lock.acquire_shared()
-            return Views([self._view(view, opened) for view in VIEWS], lock)
+            keys = self.profile_keys(opened)
+            return Views([self._view(view, opened, keys) for view in VIEWS], lock)
 
-    def _view(self, view: ViewSpec, opened: ExitStack) -> Relay:
+    def _view(self, view: ViewSpec, opened: ExitStack, keys: ProfileKeys) -> Relay:
         spec, epoch = SERVICES[view.service], self._settings.epoch
-        store, duty = self._store(spec, opened), f"relay/{view.topic}"
+        store, duty = self._store(spec, opened, keys), f"relay/{view.topic}"
         leader_lock = PostgresLeaderLock(self._url, self._password, self._schema(spec.schema), duty)
         if view.is_compacted:
             opening = self._opening(
@@ -270,8 +280,8 @@ class Distributed:
             notifier=Notifier(),
         )
 
-    def _relay(self, spec: ServiceSpec, opened: ExitStack) -> Relay:
-        store = self._store(spec, opened)
+    def _relay(self, spec: ServiceSpec, opened: ExitStack, keys: ProfileKeys) -> Relay:
+        store = self._store(spec, opened, keys)
         return Relay(
             store,
             spec.log,
@@ -299,7 +309,7 @@ class Distributed:
             **how,
         )
 
-    def _member(self, spec: ServiceSpec, partitions: Partitions) -> KafkaConsumer:
+    def _member(self, spec: ServiceSpec, partitions: Partitions, keys: ProfileKeys) -> KafkaConsumer:
         settings = self._settings
         group = Group(
             name=f"driverlink.{spec.name}",
@@ -313,6 +323,7 @@ class Distributed:
             epoch=settings.epoch,
             namespace=self._namespace,
             epochs=self._tables,
+            keys=keys,
         )
 
     def _lock_of(self, *specs: ServiceSpec) -> InstanceLock:
@@ -322,7 +333,9 @@ class Distributed:
         """The schema of this name in the database."""
         return f"{self._settings.database_prefix}{name}"
 
-    def _store(self, spec: ServiceSpec, opened: ExitStack, rows: Sequence[type[Row]] | None = None) -> PostgresStore:
+    def _store(
+        self, spec: ServiceSpec, opened: ExitStack, keys: ProfileKeys, rows: Sequence[type[Row]] | None = None
+    ) -> PostgresStore:
         """The store of a service; its tables are checked, or only those of these rows."""
         store = PostgresStore(
             self._url,
@@ -331,6 +344,7 @@ class Distributed:
             log_name=spec.log,
             rows=spec.rows if rows is None else rows,
             views=[to_questions(self._settings.database_prefix).links],
+            keys=keys,
         )
         return opened.enter_context(closing(store))
 
@@ -338,6 +352,15 @@ class Distributed:
         """The store of a schema that is not a service's."""
         store = PostgresStore(self._url, self._password, schema=self._schema(name), log_name=name, rows=SCHEMAS[name])
         return opened.enter_context(closing(store))
+
+    def profile_keys(self, opened: ExitStack) -> ProfileKeysTable:
+        """The keys of profiles; the master key is only needed for the first of them."""
+        settings = self._settings
+        masters = StatedMasterKeys(
+            settings.profile_master_key.get_secret_value() or settings.secret_key.get_secret_value(),
+            settings.former_profile_master_keys.get_secret_value().splitlines(),
+        )
+        return ProfileKeysTable(self._table_store(_PROFILE_KEYS, opened), masters, utc_now)
 
     def _credentials(self, opened: ExitStack) -> CredentialsTable:
         store = self._table_store(_CREDENTIALS, opened)
@@ -399,16 +422,18 @@ def migrate_database(settings: DistributedSettings) -> Sequence[str]:
     prefix = settings.database_prefix
     url, password = str(settings.database_url), settings.database_password.get_secret_value()
     InstallationTables(url, password, f"{prefix}{_INSTALLATION}").make(settings.installation)
+    migrate(url, password, {f"{prefix}{_PROFILE_KEYS}": SCHEMAS[_PROFILE_KEYS]})
+    shape = Distributed(settings)
     with ExitStack() as opened:
         old = {
             name: opened.enter_context(in_postgres(url, password, f"{prefix}{spec.schema}"))
             for name, spec in SERVICES.items()
         }
-        migrate_tables(old, lambda account: partition_of(account, settings.kafka_partitions))
+        migrate_tables(old, shape.partition_of, shape.profile_keys(opened))
     read_models = {f"{prefix}{spec.schema}": spec.tables for spec in SERVICES.values()}
     views = to_questions(prefix)
     schemas = {f"{prefix}{schema}": rows for schema, rows in SCHEMAS.items()}
     migrate(url, password, schemas, read_models=read_models, views=[views.links])
-    stale = Distributed(settings).stale_tables()
+    stale = shape.stale_tables()
     make_questions(url, password, views, is_current=views.links.table not in stale)
     return stale

@@ -13,9 +13,11 @@ import structlog
 
 from adapters.archives import ArchiveFailed
 from adapters.credentials import CredentialsFile
+from adapters.profile_keys import MasterKeyFile, ProfileKeyRow, ProfileKeysTable
 from adapters.signing import RootSigner
 from adapters.store.migrating import in_sqlite
 from adapters.store.sqlite import SqliteStore
+from domain.ports import ProfileKeys
 from services.api.authentication import ACCESS_ROWS, Access, at_local_socket, at_loopback
 from services.api.installation import Installation, Readers
 from services.intake.polling import Polling
@@ -46,20 +48,22 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         clock=clock,
         notifier=Notifier(),
     )
-    stores = open_stores(settings.data)
+    keys = open_keys(settings.data, clock)
+    stores = open_stores(settings.data, keys)
     access = Access(_access_store(settings.data), clock)
-    _erase(settings, stores, clock(), (credentials.forget, access.forget))
+    _erase(settings, stores, clock(), (credentials.forget, access.forget, keys.destroy_all))
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
     logs = {log_of(store.log.name): store.log for store in stores.values()}
     for each in built.values():
         each.service.follow(logs[name] for name in each.service.consumes)
-    readers = {name: _store(settings.data, spec, is_reader=True) for name, spec in SERVICES.items()}
+    readers = {name: _store(settings.data, spec, keys, is_reader=True) for name, spec in SERVICES.items()}
     return to_installation(
         stores,
         built,
         given,
         credentials=credentials,
         access=access,
+        profile_keys=keys,
         readers=Readers(stores=readers, must_close=True),
         running=lambda: () if is_idle else SERVICES,
         command="driverlink up",
@@ -76,7 +80,7 @@ def _erase(settings: EmbeddedSettings, stores: Stores, now: datetime, beside: Co
         forget_in_archives(stores, settings.archive_folder, account, now)
 
     try:
-        erase_removed(stores, None, now, beside=(*beside, forget))
+        erase_removed(stores, None, now, beside=(forget, *beside))
     except ArchiveFailed as failure:
         _log.error("a removed account is not erased", trouble=str(failure))
 
@@ -89,27 +93,40 @@ def signer_of(folder: Path) -> RootSigner:
 @contextmanager
 def beside_stores(folder: Path) -> Iterator[Collection[Forget]]:
     """What the data folder has of accounts beside the stores of services. Raises `StoreFailed`."""
-    with closing(Access(_access_store(folder), utc_now)) as access:
-        yield CredentialsFile(folder / "credentials").forget, access.forget
+    with closing(Access(_access_store(folder), utc_now)) as access, closing(open_keys(folder)) as keys:
+        yield CredentialsFile(folder / "credentials").forget, access.forget, keys.destroy_all
 
 
-def open_stores(folder: Path) -> Mapping[str, SqliteStore]:
+def open_keys(folder: Path, clock: Clock = utc_now) -> ProfileKeysTable:
+    """The keys of profiles in the data folder; with the first of them the master key is made. Raises `StoreFailed`."""
+    file = DataFolder(folder).file("profile-keys")
+    table = SqliteStore(file, log_name=file.stem, rows=(ProfileKeyRow,))
+    masters = MasterKeyFile(folder / "profile-master-key")
+    if not table.select(ProfileKeyRow, limit=1):
+        masters.make()
+    return ProfileKeysTable(table, masters, clock)
+
+
+def open_stores(folder: Path, keys: ProfileKeys) -> Mapping[str, SqliteStore]:
     """Every service's store in the data folder, brought to this version. Raises `StoreFailed`."""
     with ExitStack() as opened:
         files = {name: DataFolder(folder).file(name) for name in SERVICES}
-        migrate({name: opened.enter_context(in_sqlite(file)) for name, file in files.items()}, partition_of=None)
-    stores = {name: _store(folder, spec) for name, spec in SERVICES.items()}
+        migrate(
+            {name: opened.enter_context(in_sqlite(file)) for name, file in files.items()}, partition_of=None, keys=keys
+        )
+    stores = {name: _store(folder, spec, keys) for name, spec in SERVICES.items()}
     upgrade(stores, partition_of=None)
     return stores
 
 
-def _store(folder: Path, spec: ServiceSpec, *, is_reader: bool = False) -> SqliteStore:
+def _store(folder: Path, spec: ServiceSpec, keys: ProfileKeys, *, is_reader: bool = False) -> SqliteStore:
     return SqliteStore(
         DataFolder(folder).file(spec.name),
         log_name=spec.log,
         rows=() if is_reader else spec.rows,
         is_reader=is_reader,
         read_models=frozenset(spec.tables),
+        keys=keys,
     )
 
 

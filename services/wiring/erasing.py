@@ -27,7 +27,7 @@ ERASURE_KEEPS: Final = (ErasureBegan.TOPIC, AccountErased.TOPIC)
 _log = structlog.get_logger()
 
 
-Forget = Callable[[str], None]
+Forget = Callable[[str], object]
 """Keeps nothing of an account any longer, in places beside the stores of services."""
 
 
@@ -36,8 +36,8 @@ def erase_removed(
 ) -> Sequence[str]:
     """Erase the data of every account whose removal was requested; which those are. Raises `StoreFailed`.
 
-    `beside` are credentials and what was granted: who had something to say of an account has nothing to say of another
-    one that has its id later.
+    `beside` are credentials, the keys of profiles, and what was granted: who had something to say of an account has
+    nothing to say of another one that has its id later.
 
     Where Kafka carries the logs, every service must have consumed what there is of the account: what is erased
     before that would come back. One that is optional, and has consumed nothing, was never run.

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import structlog
 
-from adapters.store.migrating import OldTables, chain_histories, name_events
+from adapters.store.migrating import OldTables, chain_histories, name_events, seal_histories
+from domain.ports import ProfileKeys
 from services.runtime.consumer import PartitionOf
 from services.wiring.registry import SERVICES
 
@@ -21,13 +22,14 @@ from services.wiring.registry import SERVICES
 class _Migration:
     """One store to be migrated, and the stores of those who write the logs that it consumes.
 
-    `partition_of` is None in the embedded deployment, where each log is read in place.
+    `partition_of` is None in the embedded deployment, where each log is read in place. `keys` seal profiles.
     """
 
     service: str
     tables: OldTables
     logs: Mapping[str, OldTables]
     partition_of: PartitionOf | None
+    keys: ProfileKeys
 
 
 _Script = Callable[[_Migration], None]
@@ -140,6 +142,12 @@ def _lacks(found: _Migration, column: str) -> bool:
     return columns is not None and column not in columns
 
 
+def _seal_profiles(found: _Migration) -> None:
+    """Each profile that was stored plain is sealed, and each history is a chain over what is stored then."""
+    if "stored_events" in found.tables.columns():
+        seal_histories(found.tables, found.keys, _progress("profiles are sealed", found.service))
+
+
 def _progress(what: str, service: str) -> Callable[[int], None]:
     """Says now and then how far a script is."""
     said_at = monotonic()
@@ -189,16 +197,17 @@ _SCRIPTS: Sequence[tuple[int, str, _Script]] = (
     (3, "each history is a chain of hashes", _chain_histories),
     (4, "messages are found by state and place", _drop_former_indexes),
     (5, "each event is found by its account and driver", _name_events),
+    (6, "profiles are sealed", _seal_profiles),
 )
 """Every script, by its number, with what it does."""
 
 
-def migrate(stores: Mapping[str, OldTables], partition_of: PartitionOf | None) -> None:
+def migrate(stores: Mapping[str, OldTables], partition_of: PartitionOf | None, keys: ProfileKeys) -> None:
     """Run what was not run yet in these stores, which are by service. Raises `StoreFailed`."""
     logs = {spec.log: stores[name] for name, spec in SERVICES.items()}
     applied = {name: tables.applied() for name, tables in stores.items()}
     for number, name, script in _SCRIPTS:
         for service, tables in stores.items():
             if number not in applied[service]:
-                script(_Migration(service=service, tables=tables, logs=logs, partition_of=partition_of))
+                script(_Migration(service=service, tables=tables, logs=logs, partition_of=partition_of, keys=keys))
                 tables.apply(number, name)

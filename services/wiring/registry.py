@@ -16,10 +16,11 @@ from time import time
 from types import MappingProxyType
 from typing import Final
 
+from adapters.events import BodySealer
 from adapters.store.sqlite import SqliteStore
 from adapters.webhooks import HttpReceivers
 from domain.identity import Target
-from domain.ports import CredentialsKeeper
+from domain.ports import CredentialsKeeper, ProfileKeys
 from domain.reconciliation import PlanStep
 from domain.store import FILLED, Row, Store, StoreFailed, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
@@ -473,6 +474,7 @@ def to_installation(
     *,
     credentials: CredentialsKeeper,
     access: Access,
+    profile_keys: ProfileKeys,
     readers: Readers,
     running: Callable[[], Collection[str]] = lambda: SERVICES,
     command: str | None = None,
@@ -498,6 +500,8 @@ def to_installation(
         },
         credentials=credentials,
         access=access,
+        profile_keys=profile_keys,
+        sealer=BodySealer(profile_keys),
         connections=given.connections,
         readers=readers,
         open_dry_run=open_dry_run,

@@ -408,6 +408,8 @@ class DistributedSettings(ServiceSettings, KafkaSettings, SignInSettings):
         *KafkaSettings.SECRETS,
         "database_password",
         "secret_key",
+        "profile_master_key",
+        "former_profile_master_keys",
         "admin_key",
         "oidc_client_secret",
     )
@@ -432,6 +434,16 @@ class DistributedSettings(ServiceSettings, KafkaSettings, SignInSettings):
         description="Encrypts the accounts' credentials in the database: any secret text of 32 characters or more.",
     )
     secret_key_file: Path | None = Field(default=None, description="A file that holds that key.")
+    profile_master_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Encrypts the keys of profiles: 32 characters or more; empty: the secret key does.",
+    )
+    profile_master_key_file: Path | None = Field(default=None, description="A file that holds that key.")
+    former_profile_master_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="What encrypted keys of profiles before, until `driverlink encryption rotate`: one a line.",
+    )
+    former_profile_master_keys_file: Path | None = Field(default=None, description="A file that holds those keys.")
     admin_key: SecretStr = Field(
         default=SecretStr(""),
         description="An API key of an admin for `serve api`, by which to make others: 32 characters or more.",
@@ -477,6 +489,7 @@ class DistributedSettings(ServiceSettings, KafkaSettings, SignInSettings):
     def _check_key(self) -> Self:
         for name, key, path in (
             ("SECRET_KEY", self.secret_key, self.secret_key_file),
+            ("PROFILE_MASTER_KEY", self.profile_master_key, self.profile_master_key_file),
             ("ADMIN_KEY", self.admin_key, self.admin_key_file),
         ):
             length = len(key.get_secret_value())

@@ -26,7 +26,7 @@ from domain.store import StoreFailed
 from services.api.signed_roots import sign_if_due
 from services.wiring import archiving
 from services.wiring.archiving import archive_history, check_archives
-from services.wiring.embedded import open_stores
+from services.wiring.embedded import open_keys, open_stores
 from services.wiring.rebuild import Stores
 from services.wiring.registry import SERVICES
 from tests.support.commanding import Ended, command
@@ -388,7 +388,8 @@ class Killed(Exception):
 
 
 def opened(folder: Path, stack: ExitStack) -> Stores:
-    return {name: stack.enter_context(closing(each)) for name, each in open_stores(folder).items()}
+    keys = stack.enter_context(closing(open_keys(folder)))
+    return {name: stack.enter_context(closing(each)) for name, each in open_stores(folder, keys).items()}
 
 
 class Dying:

@@ -17,7 +17,7 @@ from domain.account import AccountErased
 from domain.hash_chain import RootsSigned
 from domain.identity import AccountId
 from services.accounts.handlers import account_of
-from services.wiring.embedded import open_stores
+from services.wiring.embedded import open_keys, open_stores
 from services.wiring.erasing import erase_removed
 from services.wiring.registry import SERVICES
 from tests.support.commanding import Ended, command
@@ -91,7 +91,7 @@ def is_erased(folder: Path) -> None:
     for text in (*PEOPLE, b"hush-key"):
         assert holds(folder, text) == [], text
     assert sorted(holds(folder, OTHERS)) == ["decider.sqlite", "intake.sqlite"]
-    stores = open_stores(folder)
+    stores = open_stores(folder, open_keys(folder))
     account = account_of(stores["accounts"], "other")
     assert account.is_known
     log = [each.event for each in stores["accounts"].log.read(0, 99)]
@@ -181,7 +181,7 @@ class Dying:
 @pytest.mark.parametrize("service", [*SERVICES])
 def test_what_ends_in_the_middle_of_an_erasure_goes_on(folder: Path, service: str, is_after: bool) -> None:  # noqa: FBT001
     remove(folder)
-    stores = open_stores(folder)
+    stores = open_stores(folder, open_keys(folder))
     dying = {**stores, service: Dying(stores[service], is_after=is_after)}
     with pytest.raises(Killed):
         erase_removed(dying, None, NOW, beside=())  # type: ignore[arg-type]
@@ -227,7 +227,7 @@ def test_an_account_is_not_removed_without_a_question(folder: Path) -> None:
 def test_logs_are_erased_only_behind_their_consumers(folder: Path) -> None:
     """Where Kafka carries them, what is not consumed yet would come back."""
     remove(folder)
-    stores = open_stores(folder)
+    stores = open_stores(folder, open_keys(folder))
     try:
         with pytest.raises(Exception, match="has not consumed everything of acme yet"):
             erase_removed(stores, lambda _: 0, NOW, beside=())

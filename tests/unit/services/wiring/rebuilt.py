@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from services.api.installation import Installation
-from services.wiring.embedded import open_embedded, open_stores
+from services.wiring.embedded import open_embedded, open_keys, open_stores
 from services.wiring.rebuild import Difference, Step, Stores, differences, rebuild
 from services.wiring.settings import EmbeddedSettings
 
@@ -33,7 +33,8 @@ def run(folder: Path, *, is_check: bool, steps: list[Step] | None = None) -> dic
 def opened_stores(folder: Path) -> Iterator[Stores]:
     """The stores of a folder, without services."""
     with ExitStack() as opened:
-        yield {name: opened.enter_context(closing(each)) for name, each in open_stores(folder).items()}
+        keys = opened.enter_context(closing(open_keys(folder)))
+        yield {name: opened.enter_context(closing(each)) for name, each in open_stores(folder, keys).items()}
 
 
 @contextmanager
