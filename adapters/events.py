@@ -1,7 +1,7 @@
 """Events as they are stored: the library's JSON mapper, with every event under its own name, and profiles sealed.
 
 A profile is sealed by the key of its data subject, for the one event that it is in: what is stored in its place is
-`{"key": ID, "sealed": BASE64}`. Whoever works with events sees it plain, or as the profile of an erased driver.
+`{"key": ID, "sealed": BASE64}`. What works with events sees it plain, or as the profile of an erased driver.
 """
 
 import json

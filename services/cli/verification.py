@@ -91,7 +91,7 @@ def prove(
 ) -> None:
     """Print a proof that an event was in a log when its roots were signed.
 
-    Roots are signed once a day. The proof is JSON with the event itself, personal data included; what checks it needs
+    Roots are signed once a day. The proof is JSON with the event itself, its profile sealed; what checks it needs
     nothing of this installation but its public key. With --archive it is made of the archive that has the event, and
     asks no service.
 

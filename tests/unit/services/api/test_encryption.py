@@ -2,8 +2,11 @@
 
 import base64
 import json
+import re
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -14,6 +17,8 @@ from services.runtime.context import CHANGES as LOG
 from tests.unit.services.api.api_stand import ApiStand, Json
 
 pytestmark = pytest.mark.anyio
+
+GUIDE = Path(__file__).parents[4] / "docs" / "how-to" / "consuming.md"
 
 
 @pytest.fixture
@@ -102,3 +107,22 @@ async def test_no_log_holds_the_name_of_a_driver(stand: ApiStand) -> None:
         with closing(sqlite3.connect(file)) as connection:
             stored = connection.execute("SELECT CAST(state AS BLOB) FROM stored_events").fetchall()
         assert not [state for (state,) in stored if any(text in state for text in personal)], file.name
+
+
+async def test_the_guide_opens_profiles(stand: ApiStand) -> None:
+    """By the functions that it shows, but for the request of HTTP, which is made here."""
+    (text,) = re.findall(
+        r"```python\n(import base64\nimport json\nimport urllib.*?)```", GUIDE.read_text("utf-8"), re.DOTALL
+    )
+    guide: dict[str, Any] = {}
+    exec(compile(text, GUIDE, "exec"), guide)  # noqa: S102 - what the guide tells people to run
+    found = records(stand)
+    erased = found[0][1]["driver"]
+    stand.app.state.installation.profile_keys.destroy([DataSubject(account="acme", driver=erased)])
+    given = await asked(stand, "acme", *{value["profile"]["key"] for _, value in found})
+    keys = {id: key and base64.b64decode(key) for id, key in given.items()}  # noqa: A001 - the field's word
+    for id, value in found:  # noqa: A001 - the header's word
+        profile = guide["opened"](id, value["profile"], keys)
+        assert profile is None if value["driver"] == erased else profile["last_name"] == "Doe"
+    assert guide["opened"]("any/1", {}, keys) == {}
+    assert guide["opened"]("any/1", {"erased": "true"}, keys) is None
