@@ -174,7 +174,7 @@ def _sealed(profile: Mapping[str, str], cipher: ProfileCipher | None, place: str
 def seal_stored(keys: ProfileKeys, stored: Sequence[StoredEvent]) -> list[StoredEvent]:
     """The same events with their profiles sealed that were stored plain once; by one query. Raises `StoreFailed`.
 
-    What else they have stays as it was; what is no event with a profile stays so altogether.
+    What else they have stays as it was; so does all of what is not an event with a profile.
     """
     said = [_plain(each) for each in stored]
     subjects = [_subject_in(state) if state else None for state in said]
