@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from adapters.store.sqlite import SqliteStore
-from domain.identity import AccountId, PortalDriverId, Target
+from domain.identity import AccountId, PortalDriverId, Target, portal_driver_stream
 from domain.profile import erased_profile, is_erased
-from domain.store import Event
+from domain.store import DeadLetter, Event, Unit
 from services.capsules.calling import ReplayedCall
 from services.capsules.capsule import encoded, read
 from services.capsules.deciding import ERASED
@@ -124,3 +124,37 @@ def test_a_capsule_reads_no_more_rows_in_a_large_fleet(tmp_path: Path) -> None:
     few.mkdir()
     many.mkdir()
     assert 20 < rows_read_for_a_capsule(many, 300) < rows_read_for_a_capsule(few, 30) * 1.25
+
+
+def test_a_record_that_a_service_could_not_handle_is_in_it_without_its_bytes(fleet: SteppedServices) -> None:
+    fleet.add()
+    fleet.state("p1", person(1))
+    fleet.state("p2", person(2))
+    fleet.run()
+    history = portal_driver_stream(ACME, PortalDriverId("p1"))
+    letter = DeadLetter(
+        stream="portal.driver-changes.v1/0",
+        position=1,
+        log_position=1,
+        id=f"{history}/1",
+        topic="PortalDriver.DriverCreated",
+        headers=[],
+        body="c2VjcmV0",
+        reason="Jane Doe cannot be read",
+        at=fleet.now.isoformat(),
+    )
+    unit = Unit()
+    unit.keep([letter, replace(letter, position=2, id=f"{portal_driver_stream(ACME, PortalDriverId('p2'))}/1")])
+    fleet.decider_store.commit(unit)
+    stores = [fleet.decider_store, fleet.accounts_store, fleet.intake_store, *fleet.projector_stores.values()]
+    logs = {log_of(store.log.name): store for store in stores}
+    capsule = masked(gather(logs, ACME, PortalDriverId("p1"), made_by="test", now=fleet.now))
+    (kept,) = capsule.dead_letters
+    assert (kept.service, kept.type, kept.version) == (
+        "driver-links.decisions.v1",
+        "PortalDriver.DriverCreated",
+        1,
+    )
+    assert kept.reason.endswith("cannot be read")
+    assert "Jane" not in kept.reason
+    assert b"c2VjcmV0" not in b"".join(encoded(capsule))
