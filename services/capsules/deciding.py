@@ -16,7 +16,15 @@ from domain.account import DeletesJudged
 from domain.driver_link import DriverLink, LinkEvent
 from domain.guard import WINDOW, DeleteLimit
 from domain.identity import Target
-from domain.outcomes import CallAnswered, DriverLookedUp, HintedDriverGone, HintedDriverSeen
+from domain.outcomes import (
+    CallAnswered,
+    DriverLookedUp,
+    HintedDriverGone,
+    HintedDriverSeen,
+    ObservedDriverGone,
+    ObservedDriverSeen,
+    ReportOrigin,
+)
 from domain.portal import Change
 from domain.profile import is_erased
 from domain.rules import RULES
@@ -145,12 +153,10 @@ class DecidingAgain:
     def _handled(self, batch: BatchRow, *, is_last: bool) -> Iterator[ReplayedDecision]:
         # Of batches at the same moment, each has as many facts of then as are decided now, and the last has the rest.
         facts = self._facts_of(batch)
-        # What the decider reads of its store is from before the batch, so what is given to it is taken after it.
-        given = [each for each in facts if not self._is_of_another(each[1])]
-        self._take(batch.work, [each for each in facts if each not in given])
+        given = [(at, told) for at, event in facts for told in self._without_others(event)]
         inputs = [event for _, event in given if self._starts_something(event)]
         if not inputs and not self._is_own_work(batch):
-            self._take(batch.work, given)
+            self._take(batch.work, facts)
             self._take_others(self._now)
             return
         then, now = list[LinkEvent](), list[LinkEvent]()
@@ -166,7 +172,8 @@ class DecidingAgain:
             # It is not stored at which point in the batch nothing was decided: neither before nor after, if it differs.
             self._take_others(self._now)
             now += [each for target in early for each in self._decide(batch, given, target)]
-        self._take(batch.work, given)
+        # What the decider reads of its store is from before the batch, so the batch is taken after it.
+        self._take(batch.work, facts)
         if then or now:
             yield ReplayedDecision(at=self._now, work=batch.work, inputs=inputs, then=then, now=now)
 
@@ -175,9 +182,12 @@ class DecidingAgain:
         own = (each.target for _, each in self._decided[self._now] if self._is_own(each, ""))
         return [target for target in dict.fromkeys(own) if target in _targets_of(batch)]
 
-    def _is_of_another(self, event: Event) -> bool:
-        """Whether this would have something decided for another driver."""
-        return isinstance(event, Change | _ABOUT_DRIVERS) and event.driver != self._capsule.driver
+    def _without_others(self, event: Event) -> Iterator[Event]:
+        """What the decider is given of a fact: of an answer about another driver only what it shows of the target."""
+        if not isinstance(event, Change | _ABOUT_DRIVERS) or event.driver == self._capsule.driver:
+            yield event
+        elif isinstance(event, CallAnswered):
+            yield from _shown_by(event)
 
     def _starts_something(self, event: Event) -> bool:
         """Whether the decider decides something for the driver by this, or may."""
@@ -286,3 +296,18 @@ def _targets_of(batch: BatchRow) -> list[str]:
     """The targets that a batch can decide something for."""
     named = batch.target or next((str(each) for each in Target if outcomes_of(each) == batch.work), "")
     return [named] if named else [*map(str, Target)]
+
+
+def _shown_by(answer: CallAnswered) -> Iterator[Event]:
+    """What an answer shows of target drivers, as a scan would report it."""
+    origin: ReportOrigin = {
+        "originator_id": answer.originator_id,
+        "originator_version": answer.originator_version,
+        "at": answer.at,
+        "account": answer.account,
+        "target": answer.target,
+    }
+    if answer.left:
+        yield ObservedDriverGone(**origin, key=answer.left)
+    if answer.key:
+        yield ObservedDriverSeen(**origin, key=answer.key, active=answer.active, profile=answer.profile)
