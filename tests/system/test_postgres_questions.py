@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from secrets import token_hex
@@ -18,11 +18,31 @@ from psycopg.sql import SQL, Identifier
 from adapters.store.postgres import PostgresStore
 from adapters.store.postgres_connection import connect
 from adapters.store.questions import TableView
+from domain.driver_link import (
+    Confirmed,
+    CreateDecided,
+    Deferred,
+    DeleteApproved,
+    DeleteDecided,
+    DeleteHeld,
+    DeleteRecalled,
+    DeleteRejected,
+    DriverLink,
+    LinkEvent,
+    Parked,
+    Rationale,
+    Refused,
+    Released,
+    UpdateDecided,
+    apply,
+    origin,
+    unlinked,
+)
 from domain.identity import PortalDriverId, Target, link_stream
 from domain.outcomes import CallAnswered
 from domain.store import ReadModelVersion, Store, Unit
 from services.api.as_of import Logs, marks_at, rewind
-from services.decider.read_models import LinkRow
+from services.decider.read_models import LinkRow, to_link_row
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, outcomes_of
 from services.sandbox.demo import RunningSandboxes
 from services.wiring.distributed import Distributed, migrate_database, to_questions
@@ -323,6 +343,72 @@ def test_links_as_of_a_moment_are_those_that_the_projection_makes_of_the_logs(
         assert of_account == [each for each in expected if each[2] == "p3"]
     assert states >= {"in_sync", "pending", "parked", "held", "ended"}
     services.close()
+    postgres.drop(url)
+
+
+def any_fact(link: DriverLink, at: datetime, random: Random) -> LinkEvent:
+    """What may happen to a link next: only what is held is judged."""
+    place, why = origin(link, at), Rationale(trigger="change", ref="1")
+    decided = random.choice([CreateDecided, UpdateDecided, DeleteDecided])(
+        **place,
+        sequence=1,
+        key=link.key,
+        desired_key="D1",
+        profile={},
+        fields=[],
+        answers=0,
+        policy_generation=1,
+        waits_for="",
+        rationale=why,
+    )
+    parked = Parked(
+        **place,
+        sequence=1,
+        reason=random.choice(["conflict", "refused"]),
+        detail=random.choice(["", "in words"]),
+        waits_for="",
+        holder="",
+        rationale=why,
+    )
+    judged = [each(**place, hold=1, by="jane", digest="seen") for each in (DeleteApproved, DeleteRejected)]
+    return random.choice(
+        [
+            decided,
+            parked,
+            Released(**place, reason="conflict"),
+            Confirmed(**place, decision=1, key=random.choice([None, "D1", "D2"]), profile={}, unlike=[]),
+            Refused(**place, decision=1, reason=random.choice(["exists", "invalid"]), detail=""),
+            Deferred(**place, decision=1, reason="down", detail=""),
+            DeleteHeld(**place, sequence=2, key="D1", rationale=why),
+            *(judged if link.held else []),
+            *([DeleteRecalled(**place)] if link.held or link.let_stay else []),
+        ]
+    )
+
+
+def test_links_as_of_a_moment_are_folded_as_the_domain_does_whatever_happens(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """Whatever follows whatever: histories that no fleet comes to are folded alike, too."""
+    url, random = postgres.database(), Random(11)  # noqa: S311 - a test
+    settings = Deployment(kafka="127.0.0.1:1", database=url, targets=NOWHERE, folder=tmp_path).settings
+    settings = settings.model_copy(update={"database_prefix": "own_"})
+    migrate_database(settings)
+    drivers = [PortalDriverId(f"p{number:02}") for number in range(40)]
+    links = {driver: unlinked(ACME, Target.DRIVERI, driver) for driver in drivers}
+    moment, states = datetime(2026, 3, 2, 8, tzinfo=UTC), set[object]()
+    with closing(decider_of(settings)) as store:
+        for _ in range(25):
+            expected: list[tuple[object, ...]] = []
+            for driver in drivers:
+                moment += timedelta(seconds=1)
+                fact = any_fact(links[driver], moment, random)
+                store.commit(Unit(events=[fact]))
+                links[driver] = apply(links[driver], fact)
+                expected.append(to_answer(to_link_row(links[driver])))
+            assert links_in(settings, "links_as_of(%s)", moment) == expected
+            states |= {each[3] for each in expected}
+    assert states == {"in_sync", "pending", "parked", "held", "kept", "ended"}
     postgres.drop(url)
 
 
