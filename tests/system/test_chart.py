@@ -212,13 +212,14 @@ def test_every_process_has_the_secrets_that_it_needs_and_no_other() -> None:
 def _needed(component: str, container: str) -> set[str]:
     kafka = {f"DRIVERLINK_KAFKA_{name}_FILE" for name in ("CA", "CERTIFICATE", "KEY", "PASSWORD")}
     database = {"DRIVERLINK_DATABASE_PASSWORD_FILE"}
+    opening = {f"DRIVERLINK_{name}_FILE" for name in ("SECRET_KEY", "PROFILE_MASTER_KEY", "FORMER_PROFILE_MASTER_KEYS")}
     match component, container:
         case "migration", "database":
-            return database
+            return {*database, *opening}
         case "migration", _:
             return kafka
         case "command", _:
-            return {*database, *kafka, "DRIVERLINK_SECRET_KEY_FILE"}
+            return {*database, *kafka, *opening}
         case "api", _:
             return {*database, *FACTS["api"]["secrets"]}
     return {*database, *kafka, *FACTS[component].get("secrets", ())}
