@@ -6,6 +6,7 @@ what it sealed is erased, and not merely unreadable.
 
 import os
 from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -142,12 +143,12 @@ class SubjectCipher:
     def seal(self, text: bytes, place: str) -> str:
         """The text sealed for this place."""
         nonce = os.urandom(_NONCE)
-        return b64encode(nonce + self._cipher.encrypt(nonce, text, place.encode())).decode()
+        return b2a_base64(nonce + self._cipher.encrypt(nonce, text, place.encode()), newline=False).decode()
 
     def open(self, sealed: str, place: str) -> bytes:
         """The text again."""
         try:
-            data = b64decode(sealed)
+            data = a2b_base64(sealed)
             return self._cipher.decrypt(data[:_NONCE], data[_NONCE:], place.encode())
         except (InvalidTag, ValueError):
             raise ValueError("what is sealed was altered, or belongs elsewhere") from None
