@@ -24,7 +24,7 @@ def _constants() -> Constants:
 
 setattr(providers, _CONSTANTS, _constants)
 
-settings.register_profile(FEW, derandomize=True, deadline=None, database=None, max_examples=80)
+settings.register_profile(FEW, derandomize=True, deadline=None, database=None, max_examples=40)
 settings.register_profile(MANY, settings.get_profile(FEW), max_examples=800)
 
 

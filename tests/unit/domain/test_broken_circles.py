@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.identity import Target
+from tests.support.examples import examples
 from tests.support.simulation import Simulation
 from tests.support.standing import Standing, standing
 from tests.support.target_in_memory import REFUSED_NAME
@@ -81,7 +82,7 @@ TROUBLE: Mapping[str, Callable[[Simulation], None]] = {
 }
 
 
-@settings(max_examples=100)
+@examples(50, many=1000)
 @given(data=st.data(), target=st.sampled_from(Target), many=st.integers(2, 4))
 def test_circles_end_right_once_the_driver_that_was_refused_is_corrected(
     data: st.DataObject, target: Target, many: int

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.account import Mode
 from domain.driver_link import Decision, Parked
 from domain.identity import PortalDriverId, Target
 from domain.profile import Profile
+from tests.support.examples import examples
 from tests.support.simulation import Simulation
 from tests.support.standing import Standing, standing
 from tests.support.target_in_memory import MotiveInMemory
@@ -145,7 +146,7 @@ STEPS: Mapping[str, Callable[[Simulation], None]] = {
 }
 
 
-@settings(max_examples=150)
+@examples(75, many=1500)
 @given(data=st.data(), target=st.sampled_from(Target), many=st.integers(2, 4))
 def test_any_exchange_of_any_identifiers_ends_right_whatever_happens_meanwhile(
     data: st.DataObject, target: Target, many: int
