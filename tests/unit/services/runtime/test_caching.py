@@ -387,7 +387,7 @@ def answer(store: Store, step: tuple[object, ...]) -> object:
     raise AssertionError(step)
 
 
-@examples(60, many=600)
+@examples(30, many=600)
 @given(steps=st.lists(st.one_of(COMMITS, LOOKUPS, AMONG), max_size=25), most=MOST, many=FEW)
 def test_it_answers_as_the_store_behind_it(steps: list[tuple[object, ...]], most: int, many: int) -> None:
     with (
@@ -400,7 +400,7 @@ def test_it_answers_as_the_store_behind_it(steps: list[tuple[object, ...]], most
             assert answer(store, step) == answer(plain, step)
 
 
-@examples(60, many=600)
+@examples(30, many=600)
 @given(steps=st.lists(st.one_of(COMMITS, LOOKUPS, AMONG), max_size=25), most=MOST, many=FEW)
 def test_it_answers_as_if_what_has_begun_were_stored(steps: list[tuple[object, ...]], most: int, many: int) -> None:
     class Beginning(CachingStore):

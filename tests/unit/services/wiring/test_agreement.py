@@ -79,7 +79,7 @@ def _made(root: Path, number: int) -> Path:
     return folder
 
 
-@examples(15, many=300)
+@examples(8, many=300)
 @given(happened=happenings)
 def test_when_the_faults_end_both_targets_agree_with_the_portal(
     folders: Iterator[Path], happened: Sequence[Happening]

@@ -96,7 +96,7 @@ def _made(root: Path, number: int) -> Path:
     return folder
 
 
-@examples(5, many=100)
+@examples(3, many=100)
 @given(happened=happenings, rests=st.booleans())
 def test_as_of_every_position_is_as_it_was_live(
     folders: Iterator[Path], happened: Sequence[Happening], *, rests: bool
