@@ -13,7 +13,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints, is_typeddic
 
 from adapters.kafka.cloud_events import EPOCH, INSTALLATION, JSON, SPECIFICATION, TARGET
 from domain.account import AccountEvent, ErasureBegan, Mode, Role, Tier
-from domain.driver_link import EXISTS, REFUSED, UNSETTLED
+from domain.driver_link import EXISTS, REFUSED, UNDONE, UNSETTLED
 from domain.driver_link import MISSING as MISSING_THERE
 from domain.failures import Reason
 from domain.hash_chain import ArchiveDeleted, HistoryArchived, RootsSigned
@@ -23,6 +23,7 @@ from domain.portal import PortalDriverEvent
 from domain.profile import FIELDS
 from domain.situations import Situation
 from domain.store import DeciderEvent, Event
+from domain.undoing import Ending, Obstacle
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES
 
 Schema = dict[str, Any]
@@ -55,6 +56,7 @@ _PARKED: Final = {
     "mode": "the mode `upsert` lets no deletes out",
     REFUSED: "the target refused the call, or it was given up; why is in the `Refused` before",
     UNSETTLED: "the target said several times in a row that it is not as it had said before",
+    UNDONE: "a person undid what was decided, until the Portal changes the driver or a person asks for a retry",
 }
 _PARKED_WORDS: Final = " ".join(f"`{word}`: {meaning}." for word, meaning in _PARKED.items())
 
@@ -67,6 +69,7 @@ _TRIGGERS: Final = {
     "reached": "the target can be reached again",
     "approval": "a person approved a set of held deletes; `ref` is its hash",
     "retry": "a person asked to look again; `ref` is the version of the account",
+    "undo": "a person had decisions undone; `ref` is the version of the account",
     "reconciliation": "a person asked for a reconciliation of this driver; `ref` is the version of the account",
 }
 
@@ -109,6 +112,10 @@ _REASONS: Final[Mapping[str, Schema]] = {
         **_open([EXISTS, MISSING_THERE, *Reason]),
         "description": f"Why. `{EXISTS}` and `{MISSING_THERE}`: the target is not as it had shown, so it is decided "
         "once more; the others are the target's own reason.",
+    },
+    "DriverLink.UndoRefused": {
+        **_open([*map(str, Obstacle)]),
+        "description": "Why it was not undone; `detail` says it in words.",
     },
     "Account.RetryRequested": {
         **_open(["", *_PARKED, *Reason]),
@@ -170,6 +177,12 @@ _FIELDS: Final[Mapping[str, Schema]] = {
         },
         "description": "The requests that were made for it, in order; without anything about anybody.",
     },
+    "former": {
+        "anyOf": [{"type": "object", "additionalProperties": {"type": "string"}}, {"type": "null"}],
+        "description": "What the target driver had in the `fields` before, as far as it was known.",
+        **_PERSONAL,
+    },
+    "ending": {**_open([*map(str, Ending)]), "description": "What becomes of the link and the target driver."},
     "sequence": {"type": "integer", "description": "The number of the Portal's change that it follows from."},
     "decision": {
         "type": "integer",

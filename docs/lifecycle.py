@@ -55,6 +55,8 @@ EFFECTS: Final[Mapping[str, Effects]] = {
     "Refused": {"pending": False},
     "Deferred": {},
     "DriftFound": {},
+    "Undone": {},
+    "UndoRefused": {},
 }
 """What each event makes of the flags; those that it does not name stay."""
 
@@ -70,6 +72,8 @@ _FOLLOWS: Final[Mapping[str, str]] = {
     "Refused": "the target did not do it; what follows, if anything, is an event of its own",
     "Deferred": "not now: it stays on its way, and is tried again",
     "DriftFound": "somebody changed it on the target; the decision that overrides it follows",
+    "Undone": "a person undoes what was decided; what that takes follows, and at its end a `Parked` as `undone`",
+    "UndoRefused": "a person wanted it undone, and the world had moved on: nothing follows",
 }
 
 

@@ -185,6 +185,20 @@ class ReconciliationRequested(AccountEvent, topic="Account.ReconciliationRequest
 
 
 @dataclass(frozen=True, kw_only=True)
+class UndoRequested(ReconciliationRequested, topic="Account.UndoRequested"):
+    """A person wants decisions undone, exactly by the `plan` that they saw.
+
+    Of `only` this driver, or of any if it is empty: the decision at this version of its link (`undo_decision`), those
+    of a reconciliation by its number (`undo_reconciliation`), or all since a moment (`undo_since`, as RFC 3339).
+    """
+
+    only: str
+    undo_decision: int
+    undo_reconciliation: int
+    undo_since: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconciliationTimeSet(AccountEvent, topic="Account.ReconciliationTimeSet"):
     """The time of day, as HH:MM in UTC, at which the account's daily reconciliations begin.
 
@@ -195,13 +209,25 @@ class ReconciliationTimeSet(AccountEvent, topic="Account.ReconciliationTimeSet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UndoScope:
+    """Which decisions a person wants undone on a target, as `UndoRequested` has it, and who that is."""
+
+    by: str
+    driver: str = ""
+    decision: int = 0
+    reconciliation: int = 0
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One customer of the Portal: a fleet.
 
     `policy_generation` is per target the version of the account at which its present policy (opt-in and mode) began: a
-    decision made under an older policy is void. `reconciliations` is per target the version at which a
-    reconciliation of every driver was last requested, and `plans` by which plan it has to go, unless sync was turned
-    off, or the mode set, since. `reconcile_at` is the time of day, in UTC, of the daily reconciliations.
+    decision made under an older policy is void. `reconciliations` is per target the version at which a reconciliation
+    of every driver was last requested, and `plans` by which plan it has to go, unless sync was turned off, or the mode
+    set, since; `undos` are the targets where it only undoes something. `reconcile_at` is the time of day, in UTC, of
+    the daily reconciliations.
     """
 
     account: AccountId
@@ -215,6 +241,7 @@ class Account:
     policy_generation: Mapping[Target, int] = field(default_factory=dict)
     reconciliations: Mapping[Target, int] = field(default_factory=dict)
     plans: Mapping[Target, str] = field(default_factory=dict)
+    undos: Mapping[Target, UndoScope] = field(default_factory=dict)
     reconcile_at: str = ""
     removal: Removal = Removal.NONE
 
@@ -251,7 +278,11 @@ def apply(account: Account, event: Event) -> Account:
         case SyncTurnedOn() | SyncTurnedOff():
             is_on, policy_generation = isinstance(event, SyncTurnedOn), dict.fromkeys(Target, event.originator_version)
             account = replace(
-                account, is_on=is_on, policy_generation=policy_generation, plans=account.plans if is_on else {}
+                account,
+                is_on=is_on,
+                policy_generation=policy_generation,
+                plans=account.plans if is_on else {},
+                undos=account.undos if is_on else {},
             )
         case ModeSet():
             target = Target(event.target)
@@ -260,13 +291,28 @@ def apply(account: Account, event: Event) -> Account:
                 modes={**account.modes, target: Mode(event.mode)},
                 policy_generation={**account.policy_generation, target: event.originator_version},
                 plans={each: plan for each, plan in account.plans.items() if each != target},
+                undos={each: undo for each, undo in account.undos.items() if each != target},
             )
         case ReconciliationRequested() if not event.driver:
             target = Target(event.target)
             reconciliations = {**account.reconciliations, target: event.originator_version}
             plans = {**account.plans, target: event.plan}
-            account = replace(account, reconciliations=reconciliations, plans=plans)
+            undos = {each: undo for each, undo in account.undos.items() if each != target}
+            if isinstance(event, UndoRequested):
+                undos[target] = scope_of(event)
+            account = replace(account, reconciliations=reconciliations, plans=plans, undos=undos)
     return replace(account, version=event.originator_version)
+
+
+def scope_of(event: UndoRequested) -> UndoScope:
+    """What a person wants undone."""
+    return UndoScope(
+        by=event.by,
+        driver=event.only,
+        decision=event.undo_decision,
+        reconciliation=event.undo_reconciliation,
+        since=event.undo_since,
+    )
 
 
 def _after_coming_or_going(account: Account, event: Event) -> Account:
@@ -507,6 +553,31 @@ class Request:
             requested = self.reconciliation(asked, target, plan=plan)
             asked, facts = replay(asked, requested), (*facts, *requested)
         return facts if account.is_on else (*facts, *self.turn_on(replace(asked, is_on=False)))
+
+    def undo(self, account: Account, plans: Mapping[Target, str], scope: UndoScope) -> tuple[AccountEvent, ...]:
+        """Undo what is in scope on these targets, each by the plan of this hash."""
+        role = self.role or account.role_of(self.by)
+        facts: tuple[AccountEvent, ...] = ()
+        for target, plan in plans.items():
+            mode = account.mode(target)
+            if mode in (Mode.OFF, Mode.OBSERVE):
+                raise NotPermitted(
+                    f"nothing of {account.account} is sent to {target} ({'mode observe' if account.is_on else 'off'}), "
+                    "so nothing can be undone there; see `driverlink accounts show`"
+                )
+            asked = UndoRequested(
+                **self._origin(account, role),
+                target=target,
+                driver="",
+                keys=[],
+                plan=plan,
+                only=scope.driver,
+                undo_decision=scope.decision,
+                undo_reconciliation=scope.reconciliation,
+                undo_since=scope.since,
+            )
+            account, facts = apply(account, asked), (*facts, asked)
+        return facts
 
     def set_reconciliation_time(self, account: Account, reconcile_at: str) -> tuple[AccountEvent, ...]:
         """Say at which time of day, HH:MM in UTC, daily reconciliations begin; empty for one of the account's own."""

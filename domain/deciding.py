@@ -4,12 +4,14 @@ A person's decision on a held delete, and another look at a parked link, lead to
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from domain.account import Mode
 from domain.claims import Batch, Conflict
 from domain.driver_link import (
     REFUSED,
+    UNDONE,
     UNSETTLED,
     Confirmed,
     CreateDecided,
@@ -24,9 +26,12 @@ from domain.driver_link import (
     LinkDecided,
     LinkEvent,
     Parked,
+    Rationale,
     ReinstateDecided,
     Released,
     RenameDecided,
+    Undone,
+    UndoRefused,
     UpdateDecided,
     apply,
     in_sequence,
@@ -35,13 +40,15 @@ from domain.driver_link import (
 from domain.identity import Key
 from domain.matching import (
     DesiredDriver,
+    ObservedDriver,
     claims,
     is_key_identifier,
     temporary_field,
     temporary_values,
 )
-from domain.profile import SPECS, Profile, chosen, to_change, unreadable
+from domain.profile import SPECS, Profile, chosen, to_change, to_restate, unreadable
 from domain.situations import Case, Resolution, Trigger, to_case
+from domain.undoing import Ending, Former, NotUndone, stands_against
 
 
 def decide(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> tuple[LinkEvent, ...]:
@@ -49,6 +56,10 @@ def decide(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trig
 
     The batch is only read; its `record` is for the caller that stores the events.
     """
+    if link.is_undone(desired.sequence):
+        return _set_back(desired, link, batch, trigger)
+    if link.undone is not None:
+        return _let_go(desired, link, batch, trigger)
     if _awaits_outcome(desired, link, trigger):
         return ()
     case = to_case(desired, link, batch, trigger)
@@ -221,6 +232,9 @@ def _decided(
     rationale = case.rationale()
     if guard is not None:
         rationale["guard"] = guard
+    shown = case.found if case.found is not None and case.found.key == desired_key else case.linked
+    written = SPECS[link.target].owned if fact is DeleteDecided else fields
+    former = chosen({**_stated_unread(link, shown), **(shown.profile if shown else {})}, written)
     decision = fact(
         **origin(link, case.trigger.at),
         sequence=desired.sequence,
@@ -232,8 +246,15 @@ def _decided(
         policy_generation=case.trigger.policy_generation,
         waits_for=desired.waits_for,
         rationale=rationale,
+        former=former,
     )
     return () if _stands(link, decision) else in_sequence(link, [*_released(case), decision])
+
+
+def _stated_unread(link: DriverLink, shown: ObservedDriver | None) -> Profile:
+    """What we last stated in the fields that the target never shows, if this is the linked driver."""
+    is_ours = shown is not None and shown.key == link.key
+    return chosen(link.confirmed or {}, SPECS[link.target].unreadable) if is_ours else {}
 
 
 def _stands(link: DriverLink, decision: Decision) -> bool:
@@ -295,8 +316,8 @@ def judge(
     """
     if link.held is None or link.held.originator_version != hold:
         return ()
-    is_approved = verdict is DeleteApproved
-    if is_approved and (desired.is_wanted or trigger.mode is not Mode.FULL):
+    is_approved, is_wanted = verdict is DeleteApproved, desired.is_wanted and not link.is_undone(desired.sequence)
+    if is_approved and (is_wanted or trigger.mode is not Mode.FULL):
         return ()
     judged = verdict(**origin(link, trigger.at), hold=hold, by=by, digest=digest)
     if not is_approved:
@@ -314,10 +335,12 @@ def look_again(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: 
     """Decide a parked link as if nothing had been refused; nothing if it is not parked, or its reason stands.
 
     A link that the roster, the Portal or the mode holds up (conflict, unkeyed, mode) is just decided once more, because
-    whether that is over is known here.
+    whether that is over is known here. One whose decisions were undone is brought to what the Portal wants.
     """
     if link.parked is None:
         return ()
+    if link.parked.reason == UNDONE:
+        return _let_go(desired, link, batch, trigger)
     if link.parked.reason not in _BY_TARGET:
         return decide(desired, link, batch, trigger)
     fact = Released(**origin(link, trigger.at), reason=link.parked.reason)
@@ -328,3 +351,126 @@ def look_at_freed(desired: DesiredDriver, link: DriverLink, batch: Batch, trigge
     """Decide a link for which an identifier came free: the target may now accept what it refused, too."""
     is_refused = link.parked is not None and link.parked.reason in _BY_TARGET
     return (look_again if is_refused else decide)(desired, link, batch, trigger)
+
+
+def undo(
+    desired: DesiredDriver,
+    link: DriverLink,
+    batch: Batch,
+    trigger: Trigger,
+    *,
+    former: Former | NotUndone | Undone,
+    by: str,
+) -> tuple[LinkEvent, ...]:
+    """Set a link's target driver back to what it had before, or record why not; what was undone already is let go."""
+    if isinstance(former, Undone):
+        return _let_go(desired, link, batch, trigger)
+    if isinstance(former, Former):
+        confirmed = replace(desired, profile=link.confirmed or {})
+        obstacle = stands_against(former, _case_of(confirmed, link, batch, trigger))
+        if obstacle is None:
+            fact = _undone(desired, link, batch, trigger, former, by)
+            return in_sequence(link, [fact, *_set_back(desired, apply(link, fact), batch, trigger)])
+        former = NotUndone(obstacle=obstacle, since=former.since)
+    refused = UndoRefused(
+        **origin(link, trigger.at),
+        since=former.since,
+        reason=str(former.obstacle),
+        detail=former.detail,
+        rationale=_plain_rationale(trigger),
+    )
+    return (refused,)
+
+
+def _plain_rationale(trigger: Trigger) -> Rationale:
+    """Why nothing was decided: what started it."""
+    rationale: Rationale = {"trigger": trigger.kind, "ref": trigger.ref, "mode": str(trigger.mode)}
+    if trigger.reconciliation:
+        rationale["reconciliation"] = trigger.reconciliation
+    return rationale
+
+
+def _case_of(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> Case:
+    """What depends on the linked driver alone, whatever the Portal wants."""
+    linked = batch.roster.shown(link.key)
+    return Case(desired=desired, link=link, batch=batch, trigger=trigger, linked=linked, found=None, conflict=None)
+
+
+def _undone(
+    desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger, former: Former, by: str
+) -> Undone:
+    back_to = batch.roster.shown(former.back_to)
+    fact = Undone(
+        **origin(link, trigger.at),
+        sequence=desired.sequence,
+        since=former.since,
+        by=by,
+        key=former.key,
+        profile=dict(former.profile),
+        fields=list(former.fields),
+        not_restored=list(former.not_restored),
+        ending=str(former.ending),
+        back_to=back_to.key if back_to is not None and back_to.active else "",
+        rationale={},
+    )
+    return replace(fact, rationale=_case_of(desired, apply(link, fact), batch, trigger).rationale())
+
+
+def _let_go(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> tuple[LinkEvent, ...]:
+    """Decide by what the Portal wants again."""
+    fact = Released(**origin(link, trigger.at), reason=UNDONE)
+    return in_sequence(link, [fact, *decide(desired, apply(link, fact), batch, trigger)])
+
+
+def _set_back(desired: DesiredDriver, link: DriverLink, batch: Batch, trigger: Trigger) -> tuple[LinkEvent, ...]:
+    """The next step on the way back: first the target driver's fields, then whether it is there, then the link."""
+    undone = link.undone
+    is_settled = link.parked is not None and link.parked.reason == UNDONE
+    if undone is None or is_settled or link.held or link.let_stay == desired.sequence:
+        return ()
+    key, profile = Key(undone.key), undone.profile
+    restored = replace(
+        desired, key=key, profile=profile, waits_for="", identifiers=tuple(sorted(claims(link.target, key, profile)))
+    )
+    case = _case_of(restored, link, batch, trigger)
+    conflict = batch.conflict(restored, None)
+    if conflict is not None:
+        return _parked(replace(case, conflict=conflict), "conflict", conflict.detail, conflict)
+    if not link.is_live and undone.ending == Ending.STAY:
+        return _reinstated(case, undone)
+    if not (link.is_live and case.is_linked_there):
+        return _settled(case, undone)
+    fields = to_restate(link.target, profile, link.confirmed or {})
+    if key != link.key:
+        return _decided(case, RenameDecided, desired_key=key, fields=fields)
+    if fields:
+        return _decided(case, UpdateDecided, desired_key=key, fields=fields)
+    return _delete(case) if undone.ending == Ending.DELETE else _settled(case, undone)
+
+
+def _reinstated(case: Case, undone: Undone) -> tuple[LinkEvent, ...]:
+    """Reinstate the driver that was deleted, if the target still has it so."""
+    found, target = case.batch.roster.shown(Key(undone.key)), case.link.target
+    if found is None or found.active:
+        return _settled(case, undone)
+    fields = sorted({*to_change(target, undone.profile, found.profile), *unreadable(target, undone.profile)})
+    return _decided(replace(case, found=found), ReinstateDecided, desired_key=found.key, fields=fields)
+
+
+def _settled(case: Case, undone: Undone) -> tuple[LinkEvent, ...]:
+    """Set the link aside, so that what was undone does not come back at once; one that is not to stay ends first."""
+    link, facts = case.link, list[LinkEvent]()
+    if link.is_live and not (case.is_linked_there and undone.ending == Ending.STAY):
+        former = case.batch.roster.shown(Key(undone.back_to)) if undone.back_to else None
+        facts.append(
+            Confirmed(
+                **origin(link, case.trigger.at),
+                decision=0,
+                key=former.key if former else None,
+                profile=chosen(former.profile, SPECS[link.target].owned) if former else {},
+                unlike=[],
+            )
+        )
+    day = f"{undone.at:%Y-%m-%d}"
+    detail = f"what was decided for it was undone on {day}: change the driver in the Portal, or retry it"
+    return in_sequence(link, [*facts, *_parked(case, UNDONE, detail)])

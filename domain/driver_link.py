@@ -19,6 +19,7 @@ EXISTS = "exists"
 MISSING = "missing"
 REFUSED = "refused"
 UNSETTLED = "unsettled"
+UNDONE = "undone"
 
 
 class Rationale(TypedDict, total=False):
@@ -51,7 +52,9 @@ class Decision(LinkEvent):
     `key` is the key as the target knows the driver now, `desired_key` the one that it is to get (None: the target
     gives it). `answers` counts the answers of the target that the decision knows of, `policy_generation` is the
     policy under which it was made: a decision that knows fewer answers, or an older policy, is void. `waits_for` is an
-    identifier left out for now.
+    identifier left out for now. `former` is what the target driver had in the `fields` before, or had at all where it
+    is deleted, as far as it was known: a field that is not in it was blank, or is one that the target never shows; None
+    where that was not recorded.
     """
 
     sequence: int
@@ -63,6 +66,7 @@ class Decision(LinkEvent):
     policy_generation: int
     waits_for: str
     rationale: Rationale
+    former: dict[str, str] | None = field(default=None, compare=False)
 
     @property
     def claims(self) -> frozenset[str]:
@@ -211,7 +215,40 @@ class DriftFound(LinkEvent, topic="DriverLink.DriftFound"):
     rationale: Rationale
 
 
-Explained = Decision | DeleteHeld | Parked | DriftFound
+@dataclass(frozen=True, kw_only=True)
+class Undone(LinkEvent, topic="DriverLink.Undone"):
+    """A person undoes what was decided since version `since`: the target gets back what it had before.
+
+    Until the Portal states something newer than `sequence`, or a person releases the link, this is desired in the
+    Portal's place: the target driver with this `key` and `profile`, of which the `fields` are set back; those in
+    `not_restored` stay, because it is not known what they were, or the target cannot empty them. By `ending`, the
+    driver stays linked (`stay`), is deleted (`delete`), or is left alone, unmanaged (`leave`); the link goes back to
+    the driver with the key `back_to`, if there is one.
+    """
+
+    sequence: int
+    since: int
+    by: str
+    key: str
+    profile: dict[str, str]
+    fields: list[str]
+    not_restored: list[str]
+    ending: str
+    back_to: str
+    rationale: Rationale
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoRefused(LinkEvent, topic="DriverLink.UndoRefused"):
+    """What was decided since version `since` was to be undone, and was not: the world has moved on."""
+
+    since: int
+    reason: str
+    detail: str
+    rationale: Rationale
+
+
+Explained = Decision | DeleteHeld | Parked | DriftFound | Undone
 """The facts that say because of what."""
 
 
@@ -221,12 +258,12 @@ class DriverLink:
 
     It is live while it has a `key`. `confirmed` is the profile that the target last confirmed, and `confirmed_by` the
     version of the decision that it did so for; `unanswered` are the decisions since its last answer, and `pending` the
-    one of them in force; `refused` is the one in force when the target refused it for good; `refusal` is the
-    reason of its last refusal; `corrections` counts the outcomes in a row that only corrected the roster;
-    `let_stay` is the sequence of a deletion that a person rejected; `reconciled` is the last fact that a
-    reconciliation decided, and `drift` the last drift that one found; `aside` is its temporary key, once it was to
-    have it; `former_key` and `former` are the key and the profile that it had confirmed when it was last to have
-    something temporary.
+    one of them in force; `refused` is the one in force when the target refused it for good; `refusal` is the reason of
+    its last refusal; `corrections` counts the outcomes in a row that only corrected the roster; `let_stay` is the
+    sequence of a deletion that a person rejected; `reconciled` is the last fact that a reconciliation decided, and
+    `drift` the last drift that one found; `undone` is in force instead of what the Portal wants; `aside` is its
+    temporary key, once it was to have it; `former_key` and `former` are the key and the profile that it had confirmed
+    when it was last to have something temporary.
     """
 
     account: AccountId
@@ -253,6 +290,7 @@ class DriverLink:
     former: Profile = field(default_factory=dict)
     reconciled: Explained | None = None
     drift: DriftFound | None = None
+    undone: Undone | None = None
 
     @once
     def id(self) -> UUID:
@@ -333,6 +371,10 @@ class DriverLink:
         """Whether a target driver is linked now, and no delete of it is on its way."""
         return self.is_live and not isinstance(self.pending, DeleteDecided)
 
+    def is_undone(self, sequence: int) -> bool:
+        """Whether what was undone is in force instead of what the Portal wants by its change of this number."""
+        return self.undone is not None and self.undone.sequence == sequence
+
     def unanswered_at(self, version: int) -> Decision | None:
         """The unanswered decision of this version."""
         return next((event for event in self.unanswered if event.originator_version == version), None)
@@ -373,7 +415,10 @@ def apply(link: DriverLink, event: Event) -> DriverLink:
         case Parked() | DeleteHeld():
             return _set_aside(link, event)
         case Released():
-            return _after(link, version=version, parked=None, refused=None, waits_for="")
+            undone = None if event.reason == UNDONE else link.undone
+            return _after(link, version=version, parked=None, refused=None, waits_for="", undone=undone)
+        case Undone():
+            return _after(link, version=version, undone=event, reconciled=_reconciled(link, event))
         case HoldJudged() | DeleteRecalled():
             rejected = link.held if isinstance(event, DeleteRejected) else None
             return _after(link, version=version, held=None, let_stay=rejected.sequence if rejected else 0)

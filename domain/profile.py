@@ -1,6 +1,7 @@
 """A driver's data, as field name to text, and what is particular to each target: one `TargetSpec`.
 
-Profiles are the only place where personal data lives, in memory, in stored events and on the wire.
+Profiles are the only place where personal data lives, in memory, in stored events and on the wire: what
+`PERSONAL_FIELDS` names.
 
 A third target is one more member of `Target` and one more `TargetSpec` here; nothing else in the domain names a target.
 """
@@ -32,6 +33,9 @@ FIELDS = (
     "licence_country",
 )
 """What the Portal can state of a driver. `time_zone` is an IANA name; the others are kept as written, trimmed."""
+
+PERSONAL_FIELDS: Final = frozenset({"profile", "former"})
+"""The fields of events that hold a profile, or a part of one: the only ones with personal data of drivers."""
 
 FIELD_WORDS: Mapping[str, str] = {
     "ref_id": "RefID",
@@ -241,8 +245,8 @@ class TargetSpec:
     the target assigns keys itself. `key_words` is what people call a key.
 
     Fields: `owned` are those that we compare and write. A desired field in `unreadable` is never shown by the target;
-    one in `removable` is taken away where it is shown and not desired; those in `written_together` are written whole
-    or not at all.
+    one in `removable` is taken away where it is shown and not desired; one in `lasting` cannot be emptied once it was
+    written; those in `written_together` are written whole or not at all.
 
     Matching: by the key, then by each kind in `matched_by`, the strongest first. A value of the kind `unique` is
     another that only one driver can have; drivers are not recognised by it, and can do without it for a while.
@@ -258,6 +262,7 @@ class TargetSpec:
     owned: tuple[str, ...]
     unreadable: frozenset[str] = frozenset()
     removable: frozenset[str] = frozenset()
+    lasting: frozenset[str] = frozenset()
     written_together: frozenset[str] = frozenset()
     matched_by: tuple[IdentifierKind, ...] = ()
     unique: IdentifierKind | None = None
@@ -297,6 +302,7 @@ SPECS: Final[Mapping[Target, TargetSpec]] = {
             "licence_country",
         ),
         unreadable=frozenset({"phone"}),
+        lasting=frozenset({"driveri_group"}),
         written_together=frozenset({"licence_number", "licence_state", "licence_country"}),
         deleted_keep_identifiers=True,
         delete_verb="delete",
@@ -320,6 +326,7 @@ SPECS: Final[Mapping[Target, TargetSpec]] = {
             "driveri_driver_id",
         ),
         removable=frozenset({"driveri_driver_id"}),
+        lasting=frozenset({"time_zone"}),
         written_together=frozenset({"licence_number", "licence_state"}),
         matched_by=(EXTERNAL_ID, REF_ID, EMAIL, LICENCE),
         unique=DRIVER_ID,

@@ -7,7 +7,7 @@ person sees of them, and over what would be written; never over times, versions 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 from uuid import UUID, uuid5
 
 from domain.driver_link import (
+    UNDONE,
     Confirmed,
     CreateDecided,
     Decision,
@@ -30,17 +31,21 @@ from domain.driver_link import (
     ReinstateDecided,
     Released,
     RenameDecided,
+    Undone,
+    UndoRefused,
     UpdateDecided,
 )
 from domain.identity import AccountId, Key, Target, account_stream, reconciliation_stream
 from domain.situations import Situation
 from domain.store import DeciderEvent, Row
+from domain.undoing import Ending
 
 
 class Finding(StrEnum):
     """What a reconciliation found of a driver that the Portal knows.
 
-    `UNMANAGED` of a target driver that no link claims.
+    `UNMANAGED` of a target driver that no link claims. `UNDONE` and `NOT_UNDONE` of one whose decisions a person
+    wanted undone.
     """
 
     IN_SYNC = "in_sync"
@@ -60,6 +65,8 @@ class Finding(StrEnum):
     KEPT = "kept"
     ENDED = "ended"
     UNMANAGED = "unmanaged"
+    UNDONE = "undone"
+    NOT_UNDONE = "not_undone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +81,7 @@ class ReconciliationEvent(DeciderEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconciliationCompleted(ReconciliationEvent, topic="Reconciliation.ReconciliationCompleted"):
-    """Every driver was looked at after a scan of the whole roster.
+    """Every driver was looked at after a scan of the whole roster; where something was undone, only those concerned.
 
     `drivers` counts the target drivers that the scan read, `found` the portal drivers by what was found of them and
     the unmanaged drivers, `drifted` by field the drivers for which it had drifted, and `at_odds` those of them for
@@ -113,8 +120,13 @@ _BY_SITUATION: Mapping[str, Finding] = {
     Situation.REDIRECTED: Finding.REDIRECTED,
     Situation.ORPHANED: Finding.ORPHANED,
     Situation.GONE: Finding.ORPHANED,
+    Situation.UNDONE: Finding.UNDONE,
 }
-_BY_REASON: Mapping[str, Finding] = {"conflict": Finding.CONFLICT, "unkeyed": Finding.UNKEYED}
+_BY_REASON: Mapping[str, Finding] = {
+    "conflict": Finding.CONFLICT,
+    "unkeyed": Finding.UNKEYED,
+    UNDONE: Finding.UNDONE,
+}
 
 
 def finding_of(link: DriverLink, *, is_wanted: bool) -> Finding | None:
@@ -182,6 +194,9 @@ class Action(StrEnum):
     PARK = "park"
     RELEASE = "release"
     END = "end"
+    LEAVE = "leave"
+    KEEP = "keep"
+    REFUSE = "refuse"
 
 
 _ACTIONS: Mapping[type[LinkEvent], Action] = {
@@ -197,6 +212,8 @@ _ACTIONS: Mapping[type[LinkEvent], Action] = {
     Released: Action.RELEASE,
     Confirmed: Action.END,
     DriftFound: Action.UPDATE,
+    Undone: Action.KEEP,
+    UndoRefused: Action.REFUSE,
 }
 
 _REASONS: Mapping[str, str] = {
@@ -210,6 +227,7 @@ _REASONS: Mapping[str, str] = {
     Situation.REDIRECTED: "has another id in the Portal, which is on the target already",
     Situation.CONFLICT: "changes ids with another driver, by way of a temporary one",
     Situation.ORPHANED: "the Portal has deleted the driver",
+    Situation.UNDONE: "what was decided is undone, and held until the Portal changes the driver",
 }
 
 _PLAIN: Mapping[Action, str] = {
@@ -254,7 +272,14 @@ class PlanStep(Row):
 
 
 def step_after(step: PlanStep | None, fact: LinkEvent) -> PlanStep | None:
-    """The step of a driver after one more fact of a dry run: the newest decides, and what drifted stays in it."""
+    """The step of a driver after one more fact of a dry run: the newest decides, and what drifted stays in it.
+
+    Of what is undone, the reason says it whole, and the action what comes first: the rest follows from answers.
+    """
+    if isinstance(fact, Undone):
+        return _step_of_undone(fact)
+    if step is not None and step.situation == Situation.UNDONE:
+        return _undoing_step(step, fact)
     decision = fact if isinstance(fact, Decision) else None
     action = Action.WITHDRAW if decision and decision.is_withdrawal else _ACTIONS.get(type(fact))
     if action is None:
@@ -263,7 +288,7 @@ def step_after(step: PlanStep | None, fact: LinkEvent) -> PlanStep | None:
         fact.rationale.get("situation", "") if isinstance(fact, Decision | DeleteHeld | Parked | DriftFound) else ""
     )
     drifted = fact.profile if isinstance(fact, DriftFound) else step.overridden if step else {}
-    return PlanStep(
+    found = PlanStep(
         target=fact.target,
         driver=fact.driver,
         action=str(action),
@@ -271,10 +296,48 @@ def step_after(step: PlanStep | None, fact: LinkEvent) -> PlanStep | None:
         key=(fact.key if isinstance(fact, Decision | DeleteHeld) else None) or "",
         desired_key=(decision.desired_key if decision else None) or "",
         fields=fact.fields if isinstance(fact, Decision | DriftFound) else [],
-        reason=fact.detail if isinstance(fact, Parked) else _PLAIN.get(action) or _REASONS.get(situation, ""),
+        reason=_PLAIN.get(action) or _REASONS.get(situation, ""),
         written=decision.profile if decision else {},
         overridden=drifted,
     )
+    return replace(found, reason=fact.detail) if isinstance(fact, Parked | UndoRefused) else found
+
+
+_ENDINGS: Mapping[str, str] = {
+    Ending.DELETE: "; then it is deleted there again",
+    Ending.LEAVE: "; then it is unmanaged there",
+}
+
+
+def _step_of_undone(fact: Undone) -> PlanStep:
+    """The step of a driver who gets back what it had, before it is known what has to be sent for that."""
+    back = f", and the link goes back to {fact.back_to}" if fact.back_to else ""
+    kept = f"; cannot be restored: {', '.join(fact.not_restored)}" if fact.not_restored else ""
+    return PlanStep(
+        target=fact.target,
+        driver=fact.driver,
+        action=str(Action.KEEP),
+        situation=str(Situation.UNDONE),
+        key=fact.key,
+        desired_key=fact.key,
+        fields=fact.fields,
+        reason=f"{_REASONS[Situation.UNDONE]}{_ENDINGS.get(fact.ending, '')}{back}{kept}",
+        written=fact.profile,
+    )
+
+
+def _undoing_step(step: PlanStep, fact: LinkEvent) -> PlanStep:
+    """The step of an undo after one more fact."""
+    match fact:
+        case Decision():
+            sent = _ACTIONS[type(fact)]
+            known = replace(step, action=str(sent), fields=fact.fields, written=fact.profile)
+            return replace(known, key=fact.key or "", desired_key=fact.desired_key or "")
+        case DeleteHeld():
+            return replace(step, action=str(Action.HOLD), desired_key="", reason=_PLAIN[Action.HOLD])
+        case Confirmed():
+            return replace(step, action=str(Action.LEAVE), desired_key=fact.key or "")
+    return step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,7 @@ class Situation(StrEnum):
     UNSEEN = "UNSEEN"
     UNMANAGED = "UNMANAGED"
     UNLINKED = "UNLINKED"
+    UNDONE = "UNDONE"
 
 
 class Resolution(StrEnum):
@@ -153,6 +154,7 @@ TABLE = (
 )
 
 _BY_FACTS = {(row.portal, linked, row.shown): row for row in TABLE for linked in row.linked}
+_SET_BACK = SituationRow(PortalState.WANTS, _ANY, TargetState.NOTHING, Situation.UNDONE, Resolution.NOTHING)
 _NOTHING_TO_DO = SituationRow(PortalState.DELETED, _NONE, TargetState.NOTHING, Situation.UNLINKED, Resolution.NOTHING)
 
 
@@ -196,7 +198,9 @@ class Case:
 
     @once
     def row(self) -> SituationRow:
-        """The row of the table."""
+        """The row of the table; while something is undone, the Portal's wishes do not count."""
+        if self.link.is_undone(self.desired.sequence):
+            return _SET_BACK
         portal = PortalState.WANTS if self.desired.is_wanted else PortalState.DELETED
         return row_for(portal, *_states(self))
 

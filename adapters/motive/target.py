@@ -55,7 +55,7 @@ from domain.profile import Profile, chosen
 
 def _desired_ids(profile: Profile, access: MotiveAccess) -> dict[str, str]:
     """The external ids that the profile states, by integration name."""
-    return {integration: profile[field] for field, integration in access.integrations().items() if field in profile}
+    return {name: text for field, name in access.integrations().items() if (text := profile.get(field))}
 
 
 def new_ids(profile: Profile, access: MotiveAccess) -> list[dict[str, object]]:
@@ -88,10 +88,12 @@ def _have_arrived(user: User, profile: Profile, access: MotiveAccess) -> bool:
 def stale(user: User, profile: Profile, access: MotiveAccess) -> list[ExternalId]:
     """Entries under our names that the profile does not state.
 
-    A profile without a portal driver id says nothing about that one, because every portal driver has one.
+    A profile without a portal driver id says nothing about that one, because every portal driver has one; a blank one
+    takes it away.
     """
     desired = _desired_ids(profile, access)
-    names = {access.driveri_integration, *desired}
+    stated = {name for field, name in access.integrations().items() if field in profile}
+    names = {access.driveri_integration, *stated}
     return [entry for entry in _named(names, user) if desired.get(entry.integration_name or "") != entry.external_id]
 
 

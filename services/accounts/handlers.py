@@ -1,10 +1,10 @@
 """The accounts: what people ask of them, and the table that every consumer of `accounts.v1` keeps of them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from itertools import islice
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from domain.account import (
     Account,
@@ -15,6 +15,7 @@ from domain.account import (
     Request,
     Role,
     Tier,
+    UndoScope,
     WantedAccount,
     apply,
     replay,
@@ -185,6 +186,7 @@ class AccountRow(Row):
     policy_generation: dict[str, int]
     reconciliations: dict[str, int]
     plans: dict[str, str]
+    undos: dict[str, dict[str, str | int]]
     reconcile_at: str
     removal: str = ""
 
@@ -207,9 +209,15 @@ def to_account(row: AccountRow) -> Account:
         policy_generation={Target(target): version for target, version in row.policy_generation.items()},
         reconciliations={Target(target): version for target, version in row.reconciliations.items()},
         plans={Target(target): plan for target, plan in row.plans.items()},
+        undos={Target(target): to_scope(undo) for target, undo in row.undos.items()},
         reconcile_at=row.reconcile_at,
         removal=Removal(row.removal),
     )
+
+
+def to_scope(undo: Mapping[str, Any]) -> UndoScope:
+    """What is to be undone, as a row has it."""
+    return UndoScope(**undo)
 
 
 def to_row(account: Account) -> AccountRow:
@@ -226,6 +234,7 @@ def to_row(account: Account) -> AccountRow:
         policy_generation={str(target): version for target, version in account.policy_generation.items()},
         reconciliations={str(target): version for target, version in account.reconciliations.items()},
         plans={str(target): plan for target, plan in account.plans.items()},
+        undos={str(target): asdict(undo) for target, undo in account.undos.items()},
         reconcile_at=account.reconcile_at,
         removal=str(account.removal),
     )

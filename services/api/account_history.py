@@ -20,6 +20,7 @@ from domain.account import (
     SyncTurnedOff,
     SyncTurnedOn,
     TierSet,
+    UndoRequested,
 )
 from domain.identity import AccountId, Target, account_stream
 from domain.reconciliation import Finding
@@ -46,6 +47,7 @@ _KINDS: Mapping[type[AccountEvent], str] = {
     DeletesJudged: "verdict",
     RetryRequested: "request",
     ReconciliationRequested: "request",
+    UndoRequested: "request",
 }
 """The kinds of facts that are more than a setting."""
 

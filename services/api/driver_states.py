@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.account import Mode
-from domain.driver_link import REFUSED, UNSETTLED, Decision, Deferred, DeleteRejected, DriverLink, Parked
+from domain.driver_link import REFUSED, UNDONE, UNSETTLED, Decision, Deferred, DeleteRejected, DriverLink, Parked
 from domain.failures import Reason, is_final
 from domain.portal import PortalDriver
 from services.api.explanation_text import Past, command, describe_link, evidence, field_names, keyed, moment, named
@@ -106,6 +106,8 @@ def _of_link(view: View, state: str) -> _Described:
         verb = "refused" if is_final(link.refusal) else "did not do"
         refused = f"{view.name} {verb} it: " if link.parked.reason == REFUSED else ""
         since, detail = moment(link.parked.at), link.parked.detail
+        if link.parked.reason == UNDONE and link.undone:
+            detail = f"undone by {link.undone.by} on {moment(link.undone.at)}"
         sentence = f"{view.whereabouts}, and set aside since {since}: {refused}{detail}."
         return sentence, advice_on_parked(link)
     if link.held:
@@ -161,8 +163,13 @@ def advice_on_parked(link: DriverLink) -> str:
     if parked is None:
         return ""
     retry = command("issues retry", link.account, "--driver", link.driver, "--as PERSON")
-    if parked.reason == "unkeyed":
-        return "Give it a Driveri DriverID or a RefID in the Portal."
+    ours = {
+        "unkeyed": "Give it a Driveri DriverID or a RefID in the Portal.",
+        UNDONE: f"Change the driver in the Portal, or bring it to the Portal's state again: {retry}.",
+        UNSETTLED: f"Look at the driver on {name}: it is tried again at its next change in the Portal, or by {retry}.",
+    }
+    if parked.reason in ours:
+        return ours[parked.reason]
     if parked.reason == "conflict":
         return _advice_on_conflict(link, parked)
     if parked.reason == "mode":

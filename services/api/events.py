@@ -128,6 +128,7 @@ TRIGGERS: Mapping[str, Collection[str]] = {
     "answer": ("CallAnswered",),
     "retry": ("RetryRequested",),
     "reconciliation": ("ReconciliationRequested",),
+    "undo": ("UndoRequested",),
     "approval": ("DeletesApproved", "DeletesRejected"),
 }
 """The kinds of triggers, each with the events that it refers to."""

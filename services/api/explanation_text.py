@@ -20,10 +20,12 @@ from domain.account import (
     SyncAllowed,
     SyncTurnedOff,
     SyncTurnedOn,
+    UndoRequested,
 )
 from domain.driver_link import (
     EXISTS,
     REFUSED,
+    UNDONE,
     Confirmed,
     CreateDecided,
     Decision,
@@ -43,6 +45,8 @@ from domain.driver_link import (
     ReinstateDecided,
     Released,
     RenameDecided,
+    Undone,
+    UndoRefused,
     UpdateDecided,
     apply,
 )
@@ -60,6 +64,7 @@ from domain.portal import (
 from domain.profile import FIELD_WORDS, SPECS, Profile, TargetSpec
 from domain.situations import Situation
 from domain.store import Event
+from domain.undoing import Ending
 
 _SPECS: Mapping[str, TargetSpec] = {str(target): spec for target, spec in SPECS.items()}
 _ROLES: Mapping[str, str] = {Role.MASTER_USER: "Master User", Role.ACCOUNT_MANAGER: "account manager"}
@@ -130,6 +135,8 @@ def describe_account(event: Event) -> str:
             return f"{person(event.by, event.role)} turned Sync Drivers off."
         case ModeSet():
             return f"{person(event.by, event.role)} set the mode for {named(event.target)} to {event.mode}."
+        case UndoRequested():
+            return f"{person(event.by, event.role)} had {_scope(event)} undone on {named(event.target)}."
         case ReconciliationRequested():
             who = f"driver {event.driver}" if event.driver else "everybody"
             return f"{person(event.by, event.role)} asked for a reconciliation of {who} on {named(event.target)}."
@@ -139,6 +146,16 @@ def describe_account(event: Event) -> str:
             where = named(event.target) if event.target else "any target"
             return f"{person(event.by, event.role)} asked to look again at {who}{why} on {where}."
     return ""
+
+
+def _scope(event: UndoRequested) -> str:
+    """What was to be undone."""
+    of_driver = f" of driver {event.only}" if event.only else ""
+    if event.undo_decision:
+        return f"decision {event.undo_decision}{of_driver}"
+    if event.undo_reconciliation:
+        return f"reconciliation {event.undo_reconciliation}{of_driver}"
+    return f"everything{of_driver} since {moment(datetime.fromisoformat(event.undo_since))}"
 
 
 def describe_unmet_judgement(event: DeletesJudged) -> str:
@@ -277,13 +294,38 @@ def _parked(event: Parked, past: Past) -> str:
 
 
 @describe_link.register
+def _undone(event: Undone, _: Past) -> str:
+    name, fields = named(event.target), f" Set back: {field_names(event.fields)}." if event.fields else ""
+    kept = f" Cannot be restored: {field_names(event.not_restored)}." if event.not_restored else ""
+    ending = {
+        Ending.DELETE: f" The driver is to be {deleted(event.target)} there.",
+        Ending.LEAVE: " The driver there becomes unmanaged.",
+    }.get(Ending(event.ending), "")
+    back = f" The link goes back to {_keyed(event, event.back_to)}." if event.back_to else ""
+    return (
+        f"{event.by} undid what was decided on {name} from entry {event.since} on.{fields}{kept}{ending}{back} "
+        "It stays so until the Portal changes the driver, or somebody asks for a retry."
+    )
+
+
+@describe_link.register
+def _undo_refused(event: UndoRefused, _: Past) -> str:
+    return f"What was decided from entry {event.since} on was to be undone, and was not: {event.detail}."
+
+
+@describe_link.register
 def _released(event: Released, _: Past) -> str:
+    if event.reason == UNDONE:
+        return "What was undone is over: the Portal decides again."
     return f"No longer set aside as {event.reason}."
 
 
 @describe_link.register
 def _confirmed(event: Confirmed, past: Past) -> str:
     name = named(event.target)
+    if not event.decision and past.link.undone is not None:
+        back = f"the link went back to {_keyed(event, event.key)}" if event.key else "the link ended"
+        return f"What was decided is undone: {back}, and {name} was not called."
     if not event.decision:
         return f"{name} does not have the driver as an active one any more: the link ended."
     if event.key is None:
@@ -391,6 +433,7 @@ _CAUSES: Mapping[str, str] = {
     "approval": "the approval of the set {ref}{approver}",
     "retry": "somebody asked to look at it again (account {ref})",
     "reached": "{name} answers again",
+    "undo": "somebody undid what was decided (account {ref})",
     "hint": "{name} hinted that user {ref} had changed there",
 }
 _SITUATIONS: Mapping[str, str] = {
@@ -410,6 +453,7 @@ _SITUATIONS: Mapping[str, str] = {
     Situation.UNSEEN: "a list of the Portal lacks the driver, which alone proves nothing",
     Situation.UNMANAGED: "{name} has a driver that no link claims",
     Situation.UNLINKED: "the Portal deleted the driver, and nothing is linked",
+    Situation.UNDONE: "what was decided is undone, so {name} is to show what it showed before",
 }
 _MODES: Mapping[str, str] = {
     Mode.OFF: "nothing is decided or sent",
@@ -421,7 +465,7 @@ _MODES: Mapping[str, str] = {
 
 def reasons(event: LinkEvent, past: Past) -> tuple[str, ...]:
     """Why, as a sentence for each ground; empty for facts that need none."""
-    if not isinstance(event, Decision | DeleteHeld | Parked | DriftFound):
+    if not isinstance(event, Decision | DeleteHeld | Parked | DriftFound | Undone | UndoRefused):
         return ()
     return tuple(filter(None, _reasons(event, event.rationale, past)))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 
-from domain.account import DeletesJudged, ReconciliationRequested, RetryRequested
+from domain.account import DeletesJudged, ReconciliationRequested, RetryRequested, UndoRequested
 from domain.cleaning import LONGEST, clean
 from domain.driver_link import Decision, DeleteHeld, DriverLink, HoldJudged, LinkEvent, Parked
 from domain.identity import AccountId, PortalDriverId, Target, account_stream, link_stream, portal_driver_stream
@@ -79,7 +79,9 @@ def account_entries(
                 described = describe_unmet_judgement(fact) if judged.difference(holds) else ""
             case RetryRequested() if fact.driver != driver and fact.originator_version not in retries:
                 described = ""
-            case ReconciliationRequested() if fact.driver != driver:
+            case UndoRequested() if fact.only not in ("", driver):
+                described = ""
+            case ReconciliationRequested() if fact.driver != driver and not isinstance(fact, UndoRequested):
                 described = ""
             case _:
                 described = describe_account(fact)

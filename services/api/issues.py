@@ -4,6 +4,7 @@ A problem is a driver who is parked, or what concerns a whole account at a targe
 Issues are read from what the decider stores anyway, so a problem that is over is not listed any more.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from typing import Annotated, Self
 
 from fastapi import Query
 
-from domain.driver_link import UNSETTLED, DriverLink
+from domain.driver_link import UNDONE, UNSETTLED, DriverLink
 from domain.failures import Reason
 from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
 from domain.store import FILLED, Row, Store, Where, pages
@@ -44,6 +45,7 @@ REASONS: tuple[str, ...] = (
     "conflict",
     "mode",
     UNSETTLED,
+    UNDONE,
     _AT_ODDS,
     _NOT_BELIEVED,
     _REKEYING,
@@ -298,10 +300,17 @@ def links_of(decider: Store, found: Iterable[Issue]) -> dict[tuple[str, str], Dr
 
 
 def count_parked(decider: Store, wanted: IssueFilter, driver: str) -> Mapping[Target, int]:
-    """How many of these links are parked on each target, of this driver or of all. Raises `StoreFailed`."""
+    """How many of these links are retried on each target, of this driver or of all. Raises `StoreFailed`.
+
+    Those that a person undid are, only where the driver or the reason is named.
+    """
     where = {**wanted.parked, "driver": driver} if driver else wanted.parked
-    counts = decider.count(LinkRow, where, by=["target"])
-    return {Target(str(target)): links for (target,), links in sorted(counts.items())}
+    is_named = bool(driver) or wanted.reason is not None
+    counts = Counter[Target]()
+    for (target, reason), links in decider.count(LinkRow, where, by=["target", "reason"]).items():
+        if is_named or reason != UNDONE:
+            counts[Target(str(target))] += links
+    return dict(sorted(counts.items()))
 
 
 _PAGE = 500

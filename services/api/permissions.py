@@ -164,6 +164,8 @@ PERMISSIONS: Mapping[str, Permission] = {
     "approve_rekeyings": _APPROVE,
     "make_plan": _READ,
     "apply_plan": _OPERATE,
+    "make_undo_plan": _READ,
+    "apply_undo": _OPERATE,
     "run_backtest": _READ,
     "make_capsule": _STATE,
     "show_reconciliation": _READ,

@@ -9,7 +9,7 @@ from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from domain.account import Account, Mode, replay
+from domain.account import Account, Mode, UndoScope, replay
 from domain.account import Request as AccountRequest
 from domain.failures import TargetFailed
 from domain.identity import AccountId, Key, PortalDriverId, Target, portal_driver_stream
@@ -144,14 +144,16 @@ class Planner:
         self._scratch = scratch
         self._clock = clock
 
-    async def run_dry(self, account: Account, target: Target, driver: str = "") -> AsyncGenerator[Reported, None]:
+    async def run_dry(
+        self, account: Account, target: Target, driver: str = "", undo: UndoScope | None = None
+    ) -> AsyncGenerator[Reported, None]:
         """What a reconciliation of this account, with sync on, would do on this target, or for one driver there.
 
-        Raises `RosterUnreadable` and `StoreFailed`.
+        With `undo`, what undoing that would do. Raises `RosterUnreadable` and `StoreFailed`.
         """
         now = self._clock()
         async with self._opened() as scratch:
-            dry_run = DryRun(scratch, account, target, now)
+            dry_run = DryRun(scratch, account, target, now, undo)
             async for done in self._pieces(dry_run.copy(self._decider.store)):
                 yield DryRunProgress(target=target, doing="copying", done=done, total=0)
             await self._take_changes(account.account, dry_run)

@@ -1,24 +1,28 @@
 """`/v1/accounts/{account}/plan`: what a reconciliation would do, and the request to do exactly that."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from domain.account import Account, AccountEvent, Mode, NotPermitted
+from domain.account import Account, AccountEvent, Mode, NotPermitted, UndoScope
 from domain.account import Request as Person
+from domain.driver_link import LinkEvent
 from domain.failures import Reason
 from domain.identity import PortalDriverId, Target
 from domain.reconciliation import Action, Plan, PlanPart, PlanStep
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import Asker, UnknownAccount
 from services.api.installation import Installation
-from services.api.naming import NamedTarget, find_stated, only_one, stated_names
-from services.api.permissions import NotAsSeen
+from services.api.naming import NamedTarget, find_stated, moment_named, only_one, stated_names
+from services.api.permissions import Caller, NotAsSeen
 from services.api.planner import (
     DryRunProgress,
+    NothingToPlan,
     PlanChanged,
     Planner,
     Reported,
@@ -29,10 +33,13 @@ from services.api.planner import (
 )
 from services.api.problems import problem_at_end
 from services.api.routing import Called, Installed, KnownAccount, new_router
-from services.api.schema import IF_MATCH, PLAN_FORM, ByPerson, Problem, ResponseBody
+from services.api.schema import IF_MATCH, PLAN_FORM, ByPerson, Malformed, Problem, ResponseBody
 from services.api.streaming import encoded, to_line
 from services.decider.read_models import LinkRow, ReconciliationRow
 from services.runtime.context import utc_now
+
+_EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[0-9]+")
+"""What is in `ce_id`: a history, and a version in it."""
 
 _REFUSALS = (NotPermitted, PlanChanged, RosterUnreadable, StoreConflict, StoreFailed, UnknownAccount)
 """Failures whose message is the last line of a response that has begun."""
@@ -125,6 +132,97 @@ async def make_plan(
     return PlanLines(encoded(_plan_lines(installation, known, future, targets, stated), _last))
 
 
+class Undoing(ResponseBody):
+    """What is to be undone: one of `decision`, `reconciliation` and `since`; of one driver or target, where named.
+
+    A `decision` is `TARGET/DRIVER/VERSION`, where the version is that of the decision in the history of the driver's
+    link, or the `ce_id` of the event.
+    """
+
+    target: Target | None = None
+    driver: str | None = None
+    decision: str | None = None
+    reconciliation: Annotated[int, Field(gt=0)] | None = None
+    since: str | None = None
+
+
+class ApplyUndo(ByPerson, Undoing):
+    """Undo exactly what the plan of this hash says."""
+
+    plan: str = Field(pattern=PLAN_FORM)
+
+
+@router.get("/undo", response_class=PlanLines, responses=_RESPONSES)
+async def make_undo_plan(
+    known: KnownAccount,
+    caller: Called,
+    installation: Installed,
+    target: NamedTarget | None = None,
+    driver: str | None = None,
+    decision: str | None = None,
+    reconciliation: int | None = None,
+    since: str | None = None,
+) -> PlanLines:
+    """Show what undoing a decision, a reconciliation, or everything since a moment would do, as `make_plan` does."""
+    wanted = Undoing(target=target, driver=driver, decision=decision, reconciliation=reconciliation, since=since)
+    targets, scope = await _to_scope(installation, known, wanted, caller.principal.who)
+    lines = _plan_lines(installation, known, known, targets, "", scope)
+    return PlanLines(encoded(lines, _last))
+
+
+@router.post("/undo", response_class=PlanLines, responses=_RESPONSES, openapi_extra=IF_MATCH)
+async def apply_undo(body: ApplyUndo, known: KnownAccount, caller: Called, installation: Installed) -> PlanLines:
+    """Request to undo exactly what a plan said, as `apply_plan` does."""
+    asker = caller.asks(body.by, body.note)
+    targets, scope = await _to_scope(installation, known, body, asker.by)
+    Person(by=asker.by, at=utc_now(), role=asker.role).undo(known, dict.fromkeys(targets, ""), scope)
+    caller.check_seen(body.plan)
+    return await _applied(_apply_lines(installation, known, targets, body.plan, asker, scope), caller)
+
+
+async def _to_scope(
+    installation: Installation, known: Account, wanted: Undoing, by: str
+) -> tuple[list[Target], UndoScope]:
+    """On which targets what is to be undone. Raises `Malformed` and `NothingToPlan`."""
+    stated = [each for each in (wanted.decision, wanted.reconciliation, wanted.since) if each is not None]
+    if len(stated) != 1:
+        raise Malformed("say what to undo by one of decision, reconciliation and since")
+    target, driver, version = wanted.target, wanted.driver or "", 0
+    if wanted.decision is not None:
+        target, driver, version = await _decision_in(installation, known, wanted.decision)
+    if driver:
+        readers = installation.readers
+        driver = only_one(await readers.call(find_stated, readers.intake, known.account, driver), known.account, driver)
+    targets = [each for each in ([target] if target else Target) if known.mode(each) in (Mode.UPSERT, Mode.FULL)]
+    if not targets:
+        named = target or "any target"
+        raise NothingToPlan(
+            f"nothing of {known.account} is sent to {named} now, so nothing can be undone there; "
+            f"see `driverlink accounts show {known.account}`"
+        )
+    if wanted.reconciliation is not None and len(targets) > 1:
+        raise Malformed("each target counts its own reconciliations: say which target")
+    since, number = moment_named(wanted.since), wanted.reconciliation or 0
+    moment = since.isoformat() if since else ""
+    return targets, UndoScope(by=by, driver=driver, decision=version, reconciliation=number, since=moment)
+
+
+async def _decision_in(installation: Installation, known: Account, text: str) -> tuple[Target, str, int]:
+    """Target, driver and version of a decision, by its place or its id in the log. Raises `Malformed`."""
+    target, _, rest = text.partition("/")
+    driver, _, version = rest.rpartition("/")
+    if _EVENT_ID.fullmatch(text):
+        readers, link = installation.readers, UUID(target)
+        found = (await readers.call(readers.decider.histories, [link])).get(link, ())
+        fact = next((each for each in found if isinstance(each, LinkEvent) and each.account == known.account), None)
+        target, driver, version = (fact.target, fact.driver, rest) if fact else ("", "", "")
+    if target not in list(Target) or not driver or not version.isascii() or not version.isdecimal() or not int(version):
+        raise Malformed(
+            f"a decision is TARGET/DRIVER/VERSION, such as motive/200006/4, or the id of the event; not {text!r}"
+        )
+    return Target(target), driver, int(version)
+
+
 @router.post("", response_class=PlanLines, responses=_RESPONSES, openapi_extra=IF_MATCH)
 async def apply_plan(body: ApplyPlan, known: KnownAccount, caller: Called, installation: Installed) -> PlanLines:
     """Request exactly what a plan said, as JSON lines: progress, then the requests by target.
@@ -135,7 +233,11 @@ async def apply_plan(body: ApplyPlan, known: KnownAccount, caller: Called, insta
     asker = caller.asks(body.by, body.note)
     _check(known, targets, asker)
     caller.check_seen(body.plan)
-    lines = _apply_lines(installation, known, targets, body.plan, asker)
+    return await _applied(_apply_lines(installation, known, targets, body.plan, asker), caller)
+
+
+async def _applied(lines: AsyncGenerator[PlanLine, None], caller: Caller) -> PlanLines:
+    """The lines as they come, or once the plan was compared where the request depends on that."""
     if not (caller.if_match or caller.is_keyed):
         return PlanLines(encoded(lines, _last))
     try:
@@ -146,23 +248,28 @@ async def apply_plan(body: ApplyPlan, known: KnownAccount, caller: Called, insta
 
 
 async def _plan_lines(
-    installation: Installation, account: Account, future: Account, targets: Sequence[Target], driver: str
+    installation: Installation,
+    account: Account,
+    future: Account,
+    targets: Sequence[Target],
+    driver: str,
+    undo: UndoScope | None = None,
 ) -> AsyncGenerator[PlanLine, None]:
     parts: list[PlanPart] = []
-    async for each in _dry_runs(installation, future, targets, parts, driver):
+    async for each in _dry_runs(installation, future, targets, parts, driver, undo):
         if isinstance(each, DryRunProgress):
             yield PlanLine(progress=each)
         elif not isinstance(each, PlanPart):
             yield PlanLine(steps=await _shown(installation, account, each))
     counts = {str(part.target): {str(action): count for action, count in part.counts.items()} for part in parts}
-    lacking = await unsaid(installation.intake_service, account.account, targets)
+    lacking = {} if undo else await unsaid(installation.intake_service, account.account, targets)
     summary = PlanSummary(
         account=account.account,
         sync="on" if account.is_on else "off",
         driver=driver,
         counts=counts,
         modes={str(target): str(mode) for target, mode in account.modes.items() if str(target) in counts},
-        left_out=[str(target) for target in Target if account.modes.get(target, Mode.OFF) is Mode.OFF],
+        left_out=[str(target) for target in Target if account.modes.get(target, Mode.OFF) is Mode.OFF and not undo],
         digest="" if driver else Plan(account=account.account, parts=tuple(parts)).digest,
         unsaid={str(each): lacking[each] for each in lacking},
     )
@@ -198,17 +305,23 @@ def _reason(reason: str, refusal: str) -> str:
 
 
 async def _apply_lines(
-    installation: Installation, account: Account, targets: Sequence[Target], plan: str, asker: Asker
+    installation: Installation,
+    account: Account,
+    targets: Sequence[Target],
+    plan: str,
+    asker: Asker,
+    undo: UndoScope | None = None,
 ) -> AsyncGenerator[PlanLine, None]:
     parts: list[PlanPart] = []
-    async for each in _dry_runs(installation, with_sync_on(account, utc_now()), targets, parts):
+    future, command = (account, "undo") if undo else (with_sync_on(account, utc_now()), "plan")
+    async for each in _dry_runs(installation, future, targets, parts, undo=undo):
         if isinstance(each, DryRunProgress):
             yield PlanLine(progress=each)
     would_be = Plan(account=account.account, parts=tuple(parts)).digest
     if would_be != plan:
         raise PlanChanged(
             f"the plan of {account.account} is {would_be} by now, not {plan}, so nothing was done; "
-            f"look at it again: `driverlink plan {account.account}`"
+            f"look at it again: `driverlink {command} {account.account}`"
         )
     plans = {part.target: part.digest for part in parts}
     if applied := await installation.readers.call(_being_applied, installation.readers.decider, account, plans):
@@ -221,9 +334,9 @@ async def _apply_lines(
         if now.reconciliations != account.reconciliations:
             raise PlanChanged(
                 f"another reconciliation of {account.account} was requested meanwhile, so nothing was done; "
-                f"look at the plan again: `driverlink plan {account.account}`"
+                f"look at the plan again: `driverlink {command} {account.account}`"
             )
-        return person.go_by(now, plans)
+        return person.undo(now, plans, undo) if undo else person.go_by(now, plans)
 
     after = await installation.accounts_service.call_again(installation.accounts.ask, account.account, asker, go_by)
     installation.accounts_service.notify()
@@ -244,7 +357,12 @@ def _being_applied(decider: Store, account: Account, plans: Mapping[Target, str]
 
 
 async def _dry_runs(
-    installation: Installation, future: Account, targets: Sequence[Target], parts: list[PlanPart], driver: str = ""
+    installation: Installation,
+    future: Account,
+    targets: Sequence[Target],
+    parts: list[PlanPart],
+    driver: str = "",
+    undo: UndoScope | None = None,
 ) -> AsyncIterator[Reported]:
     """Everything that the dry runs report; the parts are collected."""
     planner = Planner(
@@ -255,7 +373,7 @@ async def _dry_runs(
         clock=utc_now,
     )
     for target in targets:
-        async with aclosing(planner.run_dry(future, target, driver)) as dry_run:
+        async with aclosing(planner.run_dry(future, target, driver, undo)) as dry_run:
             async for each in dry_run:
                 if isinstance(each, PlanPart):
                     parts.append(each)

@@ -28,6 +28,7 @@ _COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "rekeyings": ("approvals", "Approve identifier changes that wait for a person."),
         "plan": ("plans", "Show what a reconciliation would do, without doing it."),
         "apply": ("plans", "Apply a plan exactly as shown, or refuse."),
+        "undo": ("plans", "Show what undoing decisions would do; with --plan, undo exactly that, or refuse."),
         "backtest": ("backtests", "Show what would have been decided otherwise by other rules."),
         "reconcile": ("reconciliations", "Reconcile the targets with the Portal now."),
         "reconciliations": ("reconciliations", "List past reconciliations and what they found."),

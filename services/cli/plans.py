@@ -1,5 +1,7 @@
 """`driverlink plan` and `driverlink apply`: what a reconciliation or an opt-in would do, and doing exactly that.
 
+`driverlink undo` does both for what undoes decisions.
+
 A plan is printed with a bar while it is made, then tables by target and action, and its hash at the end.
 """
 
@@ -29,6 +31,7 @@ from services.cli.client import (
     is_confirmed,
 )
 from services.cli.listing import FOUND, ExitCodeOption
+from services.cli.moments import moment_of
 from services.cli.printing import err, out, print_json, print_note, print_table, progress_bar
 
 TargetOption = Annotated[Target | None, typer.Option(help="Only this target; by default all synchronised targets.")]
@@ -99,6 +102,72 @@ def apply(
     body: dict[str, Any] = {"by": person, "note": note, "plan": digest, "target": target}
     applied = ask(data, lambda services: apply_plan(services, account, body, waits=wait))
     (print_json if as_json else print_applied)(applied)
+
+
+def undo(
+    account: AccountArgument,
+    digest: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="HASH", parser=_hash, help="Undo exactly what the plan of this hash shows."),
+    ] = None,
+    person: PersonOption = None,
+    note: NoteOption = "",
+    *,
+    decision: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="One decision: TARGET/DRIVER/VERSION, or the id of its event."),
+    ] = None,
+    reconciliation: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="What a reconciliation decided; name its --target.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Everything decided since then: 1h is an hour ago, else a date or time."),
+    ] = None,
+    target: TargetOption = None,
+    driver: OneDriverOption = None,
+    wait: WaitOption = True,
+    exit_code: ExitCodeOption = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what undoing decisions would do; with --plan, undo exactly that, or refuse.
+
+    Each driver gets back what it had on the target before, and is then set aside as `undone`: nothing brings the undone
+    values back until the Portal changes the driver, or `issues retry` releases it. A driver is left out, with the
+    reason, where the world has moved on: it was decided again, changed in the Portal or on the target, or an identifier
+    went to somebody else.
+
+    Examples:
+        driverlink undo acme --reconciliation 12 --target motive
+        driverlink undo acme --decision driveri/200006/7
+        driverlink undo acme --since 2026-03-02T08:00Z --driver 200006
+        driverlink undo acme --reconciliation 12 --target motive --plan 3f2a9c1e5b7d8046 --as maria
+    """
+    stated = [each for each in (decision, reconciliation, since) if each is not None]
+    if len(stated) != 1:
+        raise typer.BadParameter("say what to undo by one of --decision, --reconciliation and --since")
+    wanted = {
+        "decision": decision,
+        "reconciliation": reconciliation,
+        "since": moment_of(since),
+        "target": target,
+        "driver": driver,
+    }
+    path = f"/accounts/{account}/plan/undo"
+    if digest is not None:
+        body = {"by": person, "note": note, "plan": digest, **wanted}
+        applied = ask(data, lambda services: apply_plan(services, account, body, waits=wait, path=path))
+        (print_json if as_json else print_applied)(applied)
+        return
+    query = {name: None if value is None else str(value) for name, value in wanted.items()}
+    if as_json:
+        summary = ask(data, lambda services: gather_plan(services, account, query, path))
+        print_json(summary)
+    else:
+        summary = ask(data, lambda services: print_plan(services, account, query, PlanPrinter(), path))
+    if exit_code and any(count for actions in summary["counts"].values() for count in actions.values()):
+        raise typer.Exit(FOUND)
 
 
 Query = Mapping[str, str | None]
@@ -179,10 +248,10 @@ class PlanPrinter:
             )
 
 
-def print_plan(services: Services, account: str, query: Query, printer: PlanPrinter) -> Json:
+def print_plan(services: Services, account: str, query: Query, printer: PlanPrinter, path: str = "") -> Json:
     """Print a plan as it is made; its summary. Raises `CommandRefused`."""
     summary: Json = {}
-    for line in followed(services, "GET", account, query=query):
+    for line in followed(services, "GET", account, query=query, path=path):
         if "steps" in line:
             printer.take(line["steps"])
         summary = line.get("plan", summary)
@@ -190,21 +259,27 @@ def print_plan(services: Services, account: str, query: Query, printer: PlanPrin
     return summary
 
 
-def gather_plan(services: Services, account: str, query: Query) -> Json:
+def gather_plan(services: Services, account: str, query: Query, path: str = "") -> Json:
     """A plan with all its steps, for scripts. Raises `CommandRefused`."""
     summary: Json = {}
     steps: list[Json] = []
-    for line in followed(services, "GET", account, query=query):
+    for line in followed(services, "GET", account, query=query, path=path):
         steps += line.get("steps", [])
         summary = line.get("plan", summary)
     return {**summary, "steps": steps}
 
 
 def followed(
-    services: Services, method: str, account: str, *, body: Mapping[str, Any] | None = None, query: Query | None = None
+    services: Services,
+    method: str,
+    account: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    query: Query | None = None,
+    path: str = "",
 ) -> Iterator[Json]:
     """The lines of a dry run, apart from its progress: a bar shows that. Raises `CommandRefused`."""
-    path = f"/accounts/{account}/plan"
+    path = path or f"/accounts/{account}/plan"
     with bar() as shown, closing(services.lines(method, path, body, **(query or {}))) as lines:
         for line in lines:
             progress = line.get("progress")
@@ -255,20 +330,20 @@ def print_applied(applied: Json) -> None:
         print_table(("target", "found", "drivers"), rows)
 
 
-def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, waits: bool) -> Json:
+def apply_plan(services: Services, account: str, body: Mapping[str, Any], *, waits: bool, path: str = "") -> Json:
     """Request what a plan says; with `waits`, wait for its end. Raises `CommandRefused`.
 
     Answers `account`, `requested` (by target, the version of the request) and `found` (by target, what was found).
     """
     requested: dict[str, int] = {}
-    for line in followed(services, "POST", account, body=body):
+    for line in followed(services, "POST", account, body=body, path=path):
         requested = line.get("requested", requested)
     found: dict[str, Mapping[str, int]] = {}
-    path = f"/accounts/{account}/reconciliations/progress"
+    progress_path = f"/accounts/{account}/reconciliations/progress"
     with bar() as shown:
         for target, request in requested.items() if waits else ():
             while True:
-                progress = services.get(path, target=target, request=request, by_plan="true")
+                progress = services.get(progress_path, target=target, request=request, by_plan="true")
                 if progress["stage"] not in _DOING:
                     break
                 shown.show(f"{_DOING[progress['stage']]} {target}", progress["done"], progress["of"])

@@ -170,7 +170,12 @@ def _identifiers(target: Target, stated: Iterable[DesiredDriver], links: Links) 
     }
     keys = {key_identifier(target, key) for link in links.values() for key in (link.key, link.aside) if key}
     aside = (claims(target, link.former_key, link.former) for link in links.values() if link.is_aside)
-    return desired_identifiers.union(keys, *aside)
+    undone = (
+        {*claims(target, Key(each.key), each.profile), key_identifier(target, Key(each.back_to))}
+        for each in (link.undone for link in links.values())
+        if each is not None
+    )
+    return desired_identifiers.union(keys, *aside, *undone)
 
 
 def _load_rosters(

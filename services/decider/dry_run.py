@@ -5,19 +5,19 @@ A reconciliation with a plan goes through a dry run first, and is refused if it 
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 
 import structlog
 
-from domain.account import Account, Mode
+from domain.account import Account, Mode, UndoScope
 from domain.driver_link import LinkEvent
 from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream, scan_stream, target_driver_stream
 from domain.matching import ObservedDriver, key_identifier
 from domain.outcomes import ObservedDriverGone, ObservedDriverSeen, ReportEvent, ReportOrigin, RosterScanned
 from domain.reconciliation import Action, PlanPart, PlanStep, PlanTally, step_after
 from domain.store import Event, Row, Store, StoreConflict, StoreFailed, Unit, pages
-from services.accounts.handlers import accounts_of, to_row
+from services.accounts.handlers import accounts_of, to_row, to_scope
 from services.decider import reconciliations
 from services.decider.handlers import Decider
 from services.decider.order import BatchOrder, Chore
@@ -58,11 +58,16 @@ _COPIED: tuple[type[Row], ...] = (
 class DryRun:
     """What a reconciliation of one account on one target would do now; `account` is as it would be then.
 
+    With `undo`, what undoing that would do.
+
     Everything happens in the scratch store. Iterators do a bounded piece of work with each step, and say how much.
     """
 
-    def __init__(self, scratch: Store, account: Account, target: Target, now: datetime) -> None:
+    def __init__(
+        self, scratch: Store, account: Account, target: Target, now: datetime, undo: UndoScope | None = None
+    ) -> None:
         self._scratch = scratch
+        self._undo = undo
         self._account = account
         self._target = target
         self._now = now
@@ -72,7 +77,7 @@ class DryRun:
     def copy(self, store: Store) -> Iterator[int]:
         """Copy the account's part of the decider's store, a page with each step; how many rows it had."""
         unit = Unit()
-        unit.keep([to_row(replace(self._account, reconciliations={}, plans={}))])
+        unit.keep([to_row(replace(self._account, reconciliations={}, plans={}, undos={}))])
         self._scratch.commit(unit)
         for kind in _COPIED:
             where = {column: value for column, value in self._place.items() if column in kind.KEY}
@@ -138,6 +143,10 @@ class DryRun:
         self._report(
             [RosterScanned(**self._origin(None), policy_generation=policy_generation, drivers=drivers, request=0)]
         )
+        if self._undo is not None:
+            unit, undo = Unit(), asdict(self._undo)
+            unit.keep(replace(work, undo=undo) for work in self._scratch.select(RunningReconciliation, self._place))
+            self._scratch.commit(unit)
         while done := self._decider.look_again() + self._decider.reconcile():
             yield done
         while page := self._scratch.log.read(after, _PAGE):
@@ -255,7 +264,8 @@ class PlanChecks:
     def _run_dry(self, work: RunningReconciliation, account: Account) -> Generator[int, None, str]:
         """The hash of what the reconciliation would do now."""
         with self._scratch() as scratch:
-            dry_run = DryRun(scratch, account, Target(work.target), self._clock())
+            undo = to_scope(work.undo) if work.undo else None
+            dry_run = DryRun(scratch, account, Target(work.target), self._clock(), undo)
             yield from dry_run.copy(self._store)
             yield from dry_run.decide()
             yield from map(len, dry_run.steps())

@@ -11,11 +11,11 @@ from typing import TypeVar
 from domain import deciding, outcomes
 from domain.account import Account, DeletesApproved, DeletesJudged, Mode, RetryRequested
 from domain.claims import Batch, Decide
-from domain.driver_link import DeleteApproved, DeleteRejected, DriverLink, LinkEvent
+from domain.driver_link import UNDONE, DeleteApproved, DeleteRejected, DriverLink, LinkEvent, replay, unlinked
 from domain.failures import CLASSES, FailureClass
 from domain.guard import has_expired
-from domain.identity import AccountId, Key, Target
-from domain.matching import DesiredDriver, claims
+from domain.identity import AccountId, Key, PortalDriverId, Target, link_stream
+from domain.matching import DesiredDriver, claims, key_identifier
 from domain.outcomes import (
     BreakerClosed,
     CallAnswered,
@@ -28,7 +28,8 @@ from domain.outcomes import (
 from domain.rules import RULES, Rules
 from domain.situations import Trigger
 from domain.store import FILLED, Event, Row, Store, Unit, Value, Where, pages
-from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account
+from domain.undoing import Former, former_of
+from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account, to_scope
 from services.decider import reconciliations
 from services.decider.batch import RosterChanges, decide_batch, looks_at_claimants
 from services.decider.order import BatchOrder, Chore
@@ -215,16 +216,45 @@ class Decider:
         if (account.account, target) not in self._ready({work.account: account}):
             return self._end(reconciliations.dropped(self._store, work, account, now), work, now)
         where = {"account": work.account}
+        if work.undo and work.undo["driver"]:
+            where["driver"] = str(work.undo["driver"])
         page = self._store.select(DesiredRow, where, order_by="position", after=work.after, limit=_PAGE)
         if not page:
             return self._end(reconciliations.completed(self._store, work, now), work, now)
         unit, places = Unit(), [(account.account, target, row.driver) for row in page]
-        decisions = self._again(places, now, "scan", str(work.scan), work.reconciliation)
-        (batch,) = self._decide(unit, decisions, now).values()
-        unit.keep([reconciliations.counted(work, page, batch.links)])
+        if work.undo:
+            undone = self._decide(unit, self._undoings(work, page, account, now), now)
+            events = [event for batch in undone.values() for event in batch.events]
+            unit.keep([reconciliations.undone(work, page, events)])
+        else:
+            decisions = self._again(places, now, "scan", str(work.scan), work.reconciliation)
+            (batch,) = self._decide(unit, decisions, now).values()
+            unit.keep([reconciliations.counted(work, page, batch.links)])
         self.order.done(unit, Chore.RECONCILIATION, [(work.account, work.target, ())], now)
         self._store.commit(unit)
         return len(page)
+
+    def _undoings(
+        self, work: RunningReconciliation, page: Sequence[DesiredRow], account: Account, now: datetime
+    ) -> Iterator[LinkDecision]:
+        """Undo what of these drivers is in scope, as far as it can be."""
+        target, scope = Target(work.target), to_scope(work.undo)
+        trigger = _trigger(account, target, now, "undo", str(work.request), work.reconciliation)
+        ids = {link_stream(account.account, target, PortalDriverId(row.driver)): row for row in page}
+        for stream, history in self._store.histories(ids).items():
+            row, facts = ids[stream], [event for event in history if isinstance(event, LinkEvent)]
+            desired = desired_of(row, target, self._rules)
+            link = replay(unlinked(account.account, target, desired.driver), facts)
+            former = former_of(link, facts, scope, desired.sequence)
+            if former is not None:
+                # The batch has to know who has what the driver would get back, too.
+                brought = claims(target, Key(former.key), former.profile) if isinstance(former, Former) else frozenset()
+                keys = [former.back_to] if isinstance(former, Former) and former.back_to else []
+                wanted = (*desired.identifiers, *sorted(brought), *(key_identifier(target, key) for key in keys))
+                yield (
+                    replace(desired, identifiers=wanted),
+                    partial(deciding.undo, desired, trigger=trigger, former=former, by=scope.by),
+                )
 
     def _end(self, unit: Unit, work: RunningReconciliation, now: datetime) -> int:
         """Store the end of a reconciliation."""
@@ -256,7 +286,11 @@ class Decider:
             unit.keep([replace(work, after=page[-1].driver)])
         else:
             unit.remove(RetryRow, {column: getattr(work, column) for column in work.KEY})
-        places = [(AccountId(row.account), Target(row.target), row.driver) for row in page]
+        # What a person undid comes back only where it is asked for by name.
+        is_named = bool(work.driver or work.reasons)
+        places = [
+            (AccountId(row.account), Target(row.target), row.driver) for row in page if is_named or row.reason != UNDONE
+        ]
         self._decide(unit, self._again(places, now, work.trigger, work.ref, rule=deciding.look_again), now)
         self.order.done(unit, Chore.RETRY, [(work.account, work.target, (work.trigger, work.ref))], now)
         self._store.commit(unit)

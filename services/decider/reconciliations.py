@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
-from domain.account import Account, Mode, ReconciliationRequested
+from domain.account import Account, Mode, ReconciliationRequested, UndoRequested, scope_of
+from domain.driver_link import LinkEvent, UndoRefused
 from domain.identity import AccountId, PortalDriverId, Target, reconciliation_stream
 from domain.outcomes import RosterScanned
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of
@@ -65,7 +66,9 @@ def _begun(
         # By which plan this one had to go is not known any more; the later request has a scan of its own.
         return None
     # Another mode since the request has made its plan void.
-    plan = account.plans.get(Target(scan.target), "") if account and request == newest else ""
+    is_newest = account is not None and request == newest
+    plan = account.plans.get(Target(scan.target), "") if account and is_newest else ""
+    undo = account.undos.get(Target(scan.target)) if account and is_newest else None
     is_same = running and (running.request, running.policy_generation) == (request, scan.policy_generation)
     if running and plan and is_same and not running.plan:
         # The one in hand was found to do what this plan says, and part of that is done: it goes on.
@@ -83,6 +86,7 @@ def _begun(
         found={},
         drifted={},
         at_odds={},
+        undo=asdict(undo) if undo else {},
     )
 
 
@@ -95,7 +99,8 @@ def bound(store: Store, events: Iterable[Event]) -> Iterator[RunningReconciliati
         if isinstance(event, ReconciliationRequested) and event.plan:
             place = {"account": event.account, "target": event.target}
             begun_before = store.select(RunningReconciliation, {**place, "request": event.originator_version})
-            yield from (replace(work, plan=event.plan) for work in begun_before)
+            undo = asdict(scope_of(event)) if isinstance(event, UndoRequested) else {}
+            yield from (replace(work, plan=event.plan, undo=undo) for work in begun_before)
 
 
 def is_ahead(work: RunningReconciliation, account: Account | None) -> bool:
@@ -122,9 +127,20 @@ def counted(work: RunningReconciliation, page: Sequence[DesiredRow], links: Link
     return replace(work, after=page[-1].position, found=dict(found), drifted=dict(drifted), at_odds=dict(at_odds))
 
 
+def undone(
+    work: RunningReconciliation, page: Sequence[DesiredRow], events: Iterable[LinkEvent]
+) -> RunningReconciliation:
+    """The same of one that undoes something, by what was decided of this page."""
+    found = Counter(work.found)
+    refused = {event.driver for event in events if isinstance(event, UndoRefused)}
+    is_done = {event.driver for event in events} - refused
+    found.update({str(Finding.UNDONE): len(is_done), str(Finding.NOT_UNDONE): len(refused)})
+    return replace(work, after=page[-1].position, found=dict(+found))
+
+
 def completed(store: Store, work: RunningReconciliation, now: datetime) -> Unit:
     """What is stored when every driver was looked at. Raises `StoreFailed`."""
-    unmanaged = len(unmanaged_identifiers(store, work.account, Target(work.target)))
+    unmanaged = 0 if work.undo else len(unmanaged_identifiers(store, work.account, Target(work.target)))
     found = {**work.found, str(Finding.UNMANAGED): unmanaged} if unmanaged else work.found
     fact = ReconciliationCompleted(
         **_origin(work, now),

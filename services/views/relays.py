@@ -11,13 +11,14 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from domain.profile import PERSONAL_FIELDS
 from domain.store import Position, Record, Store, Unit
 from services.runtime.outbox import Publisher, Relay, position_name
 from services.runtime.process import InstanceLocks, Progress, watch
 from services.runtime.service import LeaderLock, Worker
 from services.views.link_states import STATES, all_states, changed_states, tombstone
 
-PERSONAL: Final = frozenset({"profile", "by", "authenticated", "note"})
+PERSONAL: Final = PERSONAL_FIELDS | {"by", "authenticated", "note"}
 """The fields of events that hold what is personal: of drivers, and of who decided something and why."""
 
 _REQUESTED: Final = f"requested/{STATES}"

@@ -21,6 +21,7 @@ from domain.account import (
     SyncTurnedOff,
     SyncTurnedOn,
     TierSet,
+    UndoRequested,
 )
 from domain.driver_link import (
     Confirmed,
@@ -39,6 +40,8 @@ from domain.driver_link import (
     ReinstateDecided,
     Released,
     RenameDecided,
+    Undone,
+    UndoRefused,
     UpdateDecided,
 )
 from domain.hash_chain import ArchiveDeleted, HistoryArchived, RootsSigned
@@ -149,6 +152,7 @@ def _decided(version: int, **differing: object) -> _Fields:
         "policy_generation": 3,
         "waits_for": "",
         "rationale": _BECAUSE,
+        "former": {"email": "z.oneil@example.org"},
     }
     return {**_of_link(version), **said, **differing}
 
@@ -196,6 +200,17 @@ _ALL: tuple[Event, ...] = (
     TierSet(**{**_of_account(13), "by": "alex@example.com", "role": "account_manager"}, tier="enterprise"),
     AccountRemoved(**{**_of_account(14), "by": "operator", "role": "operator"}),
     AccountErased(**{**_of_account(15), "by": "", "role": "operator"}, events={"intake": 5}, rows={"intake": 2}),
+    UndoRequested(
+        **_of_account(16),
+        target="driveri",
+        driver="417",
+        keys=[],
+        plan="9f86d081884c7d65",
+        only="417",
+        undo_decision=4,
+        undo_reconciliation=0,
+        undo_since="",
+    ),
     ErasureBegan(**{**_origin(1), "originator_id": erasure_stream(_ACCOUNT)}),
     RootsSigned(
         **{**_origin(1), "originator_id": signed_roots_stream(), "account": ""},
@@ -257,6 +272,26 @@ _ALL: tuple[Event, ...] = (
         first_seen="2026-03-01T03:12:00+00:00",
         reconciliation=12,
         at_odds=["email"],
+        rationale=_BECAUSE,
+    ),
+    Undone(
+        **_of_link(17),
+        sequence=9,
+        since=4,
+        by="morgan@example.com",
+        key="D-417",
+        profile={**_PROFILE, "email": "z.oneil@example.org"},
+        fields=["email"],
+        not_restored=["phone"],
+        ending="stay",
+        back_to="",
+        rationale=_BECAUSE,
+    ),
+    UndoRefused(
+        **_of_link(18),
+        since=4,
+        reason="changed_in_portal",
+        detail="the Portal has changed or deleted the driver since",
         rationale=_BECAUSE,
     ),
     CallAnswered(

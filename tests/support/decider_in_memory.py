@@ -5,16 +5,26 @@ from datetime import datetime
 from functools import partial
 
 from domain import deciding, outcomes
-from domain.account import Mode
+from domain.account import Mode, UndoScope
 from domain.claims import Batch
 from domain.deciding import decide
-from domain.driver_link import DeleteApproved, DeleteDecided, DeleteRejected, DriverLink, LinkEvent, replay
+from domain.driver_link import (
+    Decision,
+    DeleteApproved,
+    DeleteDecided,
+    DeleteRejected,
+    DriverLink,
+    LinkEvent,
+    Undone,
+    replay,
+)
 from domain.guard import WINDOW, Guard, digest_of_holds
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import DesiredDriver, ObservedDriver, Roster, key_identifier, to_desired
 from domain.outcomes import CallAnswered, Outcome
 from domain.portal import Change, DriverDeleted
 from domain.situations import Trigger
+from domain.undoing import Former, NotUndone, former_of
 
 ACCOUNT = AccountId("fleet-1")
 
@@ -110,6 +120,18 @@ class DeciderInMemory:
             self._carry_out(driver, _retrying(desired, trigger), at)
         self._look_again(at)
 
+    def undo(self, at: datetime) -> None:
+        """A person wants the last decision about each driver undone."""
+        trigger = self._trigger("undo", "2", at)
+        for driver in sorted(self.links if self.is_ready else ()):
+            desired, history = self.desired_drivers[driver], [each for each in self.log if each.driver == driver]
+            decided = [each.originator_version for each in history if isinstance(each, Decision | Undone)]
+            scope = UndoScope(by="ann", decision=decided[-1] if decided else 1)
+            former = former_of(self.link(driver), history, scope, desired.sequence)
+            if former is not None:
+                self._carry_out(driver, _undoing(desired, trigger, former), at)
+        self._look_again(at)
+
     def _trigger(self, kind: str, ref: str, at: datetime) -> Trigger:
         return Trigger(at=at, kind=kind, ref=ref, mode=self.mode, policy_generation=self.policy_generation)
 
@@ -159,6 +181,10 @@ def _looking_at_freed(desired: DesiredDriver, trigger: Trigger) -> Deciding:
 
 def _retrying(desired: DesiredDriver, trigger: Trigger) -> Deciding:
     return lambda link, batch: deciding.look_again(desired, link, batch, trigger)
+
+
+def _undoing(desired: DesiredDriver, trigger: Trigger, former: Former | NotUndone | Undone) -> Deciding:
+    return partial(deciding.undo, desired, trigger=trigger, former=former, by="ann")
 
 
 def _judging(desired: DesiredDriver, trigger: Trigger, hold: int, name: str, *, is_approved: bool) -> Deciding:

@@ -54,6 +54,8 @@ def _fleet(account: str, target: Target) -> list[LinkEvent]:
     for _ in range(_HAPPENINGS):
         drawn = chance.choice(NEW_TERMS if chance.random() < 0.01 else kinds)
         drawn.happening(chance.randrange(_NUMBERS))(simulation)
+    for happening in (Simulation.run, Simulation.undo, Simulation.run, Simulation.undo):
+        happening(simulation)
     return [_of(account, target, event) for event in simulation.decider.log]
 
 

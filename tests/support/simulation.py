@@ -85,6 +85,11 @@ class Simulation:
         self.decider.retry(self.now)
         self._follow()
 
+    def undo(self) -> None:
+        """A person wants the last decision about each driver undone."""
+        self.decider.undo(self.now)
+        self._follow()
+
     def wait(self, hours: float) -> None:
         """Time passes."""
         self.now += timedelta(hours=hours)

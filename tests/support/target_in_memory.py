@@ -124,7 +124,8 @@ class TargetInMemory(ABC):
         return self._as_read(self._drivers[key_identifier(self.target, key)])
 
     def _written(self, before: Profile, profile: Profile, fields: Iterable[str]) -> dict[str, str]:
-        return {**before, **chosen(profile, fields)}
+        written = chosen(profile, fields)
+        return {name: text for name, text in {**before, **written}.items() if text or name not in written}
 
     def _refuses(self, key: Key | None, profile: Profile, fields: Iterable[str]) -> bool:  # noqa: ARG002 - Motive asks
         return chosen(profile, fields).get("last_name") == REFUSED_NAME
@@ -189,7 +190,7 @@ class DriveriInMemory(TargetInMemory):
         if self._refuses(key, profile, profile):
             return REFUSED
         self.drop(key)
-        self.put(replace(found, key=desired_key, profile={**found.profile, **profile}))
+        self.put(replace(found, key=desired_key, profile=self._written(found.profile, profile, profile)))
         return Done(seen=self._as_updated(desired_key, profile, tuple(profile)), is_shown=False)
 
     def _reinstate(self, key: Key, profile: Profile) -> Answer:

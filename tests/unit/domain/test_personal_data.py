@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from domain.identity import PortalDriverId, Target
 from domain.portal import PortalDriver, Statement, replay
+from domain.profile import PERSONAL_FIELDS
 from domain.store import Event
 from tests.support.decider_in_memory import ACCOUNT
 from tests.support.happenings import BY_HAND, IN_THE_PORTAL, NEW_TERMS, ON_THE_WAY, PERSONAL, happenings
@@ -19,8 +20,8 @@ VALUES = [text.casefold() for texts in PERSONAL.values() for text in texts if te
 
 
 def _outside_profile(event: Event) -> str:
-    """Everything that the fact says, apart from what it keeps as `profile`."""
-    said = {name: value for name, value in asdict(event).items() if name != "profile"}
+    """Everything that the fact says, apart from profiles."""
+    said = {name: value for name, value in asdict(event).items() if name not in PERSONAL_FIELDS}
     return json.dumps(said, default=str).casefold()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from domain.account import Account
+from domain.account import Account, UndoScope
 from domain.driver_link import LinkEvent
 from domain.identity import Target
 from domain.reconciliation import PlanPart, PlanStep, step_after
@@ -56,6 +56,11 @@ def planned(stepped: SteppedServices, target: Target = Target.DRIVERI) -> Rehear
     return asyncio.run(_rehearsed(stepped, with_sync_on(account, stepped.now), target))
 
 
+def planned_undo(stepped: SteppedServices, scope: UndoScope, target: Target = Target.DRIVERI) -> Rehearsed:
+    """What undoing this would do on this target now."""
+    return asyncio.run(_rehearsed(stepped, account_of(stepped), target, scope))
+
+
 def planner_of(stepped: SteppedServices, scratch: Scratch = registry.open_dry_run) -> Planner:
     """The planner of these services."""
     return Planner(
@@ -67,8 +72,10 @@ def planner_of(stepped: SteppedServices, scratch: Scratch = registry.open_dry_ru
     )
 
 
-async def _rehearsed(stepped: SteppedServices, account: Account, target: Target) -> Rehearsed:
-    told = [each async for each in planner_of(stepped).run_dry(account, target)]
+async def _rehearsed(
+    stepped: SteppedServices, account: Account, target: Target, undo: UndoScope | None = None
+) -> Rehearsed:
+    told = [each async for each in planner_of(stepped).run_dry(account, target, undo=undo)]
     steps = [step for each in told if not isinstance(each, PlanPart | DryRunProgress) for step in each]
     (part,) = (each for each in told if isinstance(each, PlanPart))
     return Rehearsed(part=part, steps=steps, progress=[each for each in told if isinstance(each, DryRunProgress)])
