@@ -22,7 +22,7 @@ from domain.driver_link import Rationale
 from domain.identity import AccountId, Key, PortalDriverId, Target, temporary_id
 from domain.matching import key_identifier, temporary_values
 from domain.portal import Change
-from domain.profile import FIELDS, SPECS, IdentifierKind, is_erased
+from domain.profile import FIELDS, PERSONAL_FIELDS, SPECS, IdentifierKind, is_erased
 from domain.store import Event
 from services.capsules.capsule import Capsule, with_own_id
 
@@ -40,7 +40,8 @@ _PLAIN: Final = frozenset(
         *("originator_id", "originator_version", "at", "target", "tier", "role", "mode", "modes", "sequence"),
         *("fields", "answers", "policy_generation", "hold", "decision", "unlike", "unseen", "reason", "first_seen"),
         *("reconciliation", "at_odds", "outcome", "active", "is_shown", "request", "drivers", "unreadable"),
-        *("reconcile_at", "exchanges"),
+        *("reconcile_at", "exchanges", "since", "not_restored", "ending"),
+        *("undo_decision", "undo_reconciliation", "undo_since"),
     }
 )
 """Fields of facts that hold nothing about anybody."""
@@ -49,7 +50,7 @@ _SOURCES: Final = frozenset({"api", "command line", "export", "push"})
 """Our own words for how something was stated; a client may give another one."""
 
 _REF: Final = re.compile(r"(decision )?[0-9]*")
-_IDS: Final = frozenset({"account", "driver", "key", "desired_key", "left", "holder"})
+_IDS: Final = frozenset({"account", "driver", "key", "desired_key", "left", "holder", "only", "back_to"})
 _PEOPLE: Final = frozenset({"by", "authenticated", "master_user", "account_manager"})
 
 _HARMLESS: Final = """
@@ -124,7 +125,7 @@ class _Masks:
         if name in _IDS or name in _PEOPLE:
             return self.text
         others: Mapping[str, Callable[[Any], Any]] = {
-            "profile": self.profile,
+            **dict.fromkeys(PERSONAL_FIELDS, self.profile),
             "detail": self.words,
             "note": lambda _: "",
             "digest": self.opaque,
@@ -244,7 +245,7 @@ class _Masks:
         kinds: list[IdentifierKind] = [*spec.matched_by, *([spec.unique] if spec.unique else [])]
         for event in self._facts:
             profile: Mapping[str, str] = getattr(event, "profile", {})
-            keys = [getattr(event, name, None) for name in ("key", "desired_key", "left")]
+            keys = [getattr(event, name, None) for name in ("key", "desired_key", "left", "back_to")]
             if isinstance(event, Change):
                 keys += [profile.get(field) for field in spec.key_fields]
             for key in filter(None, keys):
@@ -301,4 +302,5 @@ def _texts(facts: Iterable[Event]) -> Iterable[str]:
         for name, value in vars(event).items():
             if isinstance(value, str) and name not in _PLAIN:
                 yield value
-        yield from getattr(event, "profile", {}).values()
+        for name in PERSONAL_FIELDS:
+            yield from (getattr(event, name, None) or {}).values()
