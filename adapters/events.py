@@ -6,12 +6,12 @@ A profile is sealed by the key of its data subject, for the one event that it is
 
 import json
 from base64 import b64decode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from eventsourcing.utils import TopicError, register_topic
 
 from domain import account, driver_link, hash_chain, outcomes, portal, reconciliation
 from domain.ports import ProfileCipher, ProfileKeys
-from domain.profile import DataSubject, erased_profile, is_erased
+from domain.profile import PERSONAL_FIELDS, DataSubject, erased_profile, is_erased
 from domain.store import DeciderEvent, Event, Record, Resubmission, once
 
 __all__ = [
@@ -73,8 +73,7 @@ class EventMapper(Mapper[UUID]):
         ciphers, found = self._keys.sealing(stated), list[StoredEvent]()
         for event, subject in zip(events, subjects, strict=True):
             place = f"{event.originator_id}/{event.originator_version}"
-            sealed = _sealed(vars(event)["profile"], ciphers[subject], place) if subject else None
-            found.append(self._to_stored(event, sealed))
+            found.append(self._to_stored(event, _sealed_in(vars(event), ciphers[subject], place) if subject else None))
         return found
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:  # noqa: ANN401 - the library's signature is narrower
@@ -99,9 +98,11 @@ class EventMapper(Mapper[UUID]):
         Raises what the library raises, and `ValueError` or `TypeError` where the profile cannot be read.
         """
         event = self._to_domain(stored)
-        profile = getattr(event, "profile", None)
-        if type(profile) is dict and _SEALED in profile:
-            vars(event)["profile"] = self.opened(profile, to_id(stored), ciphers)
+        said = vars(event)
+        for name in PERSONAL_FIELDS:
+            profile = said.get(name)
+            if type(profile) is dict and _SEALED in profile:
+                said[name] = self.opened(profile, _place(to_id(stored), name), ciphers)
         return event
 
     def opened(self, profile: Mapping[str, object], place: str, ciphers: Ciphers) -> dict[str, str]:
@@ -119,13 +120,13 @@ class EventMapper(Mapper[UUID]):
             raise TypeError("its profile is not one")
         return opened
 
-    def _to_stored(self, event: Event, profile: Mapping[str, str] | None) -> StoredEvent:
-        """The event as it is stored, with this in the place of its profile, if there is one to seal."""
+    def _to_stored(self, event: Event, sealed: Mapping[str, Mapping[str, str]] | None) -> StoredEvent:
+        """The event as it is stored, with these in the place of its profiles, if there are any to seal."""
         kind = type(event)
         topic = getattr(kind, "TOPIC", "")
         state = dict(vars(event))
-        if profile is not None:
-            state["profile"] = profile
+        if sealed is not None:
+            state.update(sealed)
         if Event.BY_TOPIC.get(topic) is not kind or not _has_one_form(topic):
             shown = object.__new__(kind)
             vars(shown).update(state)
@@ -156,12 +157,29 @@ _STATEMENTS = (portal.DriverCreated, portal.DriverUpdated)
 
 def _subject_in(said: Mapping[str, Any]) -> DataSubject | None:
     """Whose profile is in what an event says; None where there is none, or nothing in it that is to be sealed."""
-    profile = said.get("profile")
-    if not profile or is_erased(profile):
+    if not [*_to_seal(said)]:
         return None
     if (driver := said.get("driver")) is not None:
         return DataSubject(account=said["account"], driver=driver)
     return DataSubject(account=said["account"], driver=said["key"], target=said["target"])
+
+
+def _to_seal(said: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of what an event says that have a profile, or a part of one, which is to be sealed."""
+    for name in PERSONAL_FIELDS:
+        profile = said.get(name)
+        if profile and _SEALED not in profile and not is_erased(profile):
+            yield name
+
+
+def _place(id: str, name: str) -> str:  # noqa: A002 - the event's word
+    """For what a field of the event of this id is sealed, so that it cannot stand in the place of another."""
+    return id if name == "profile" else f"{id}/{name}"
+
+
+def _sealed_in(said: Mapping[str, Any], cipher: ProfileCipher | None, id: str) -> dict[str, Mapping[str, str]]:  # noqa: A002 - as above
+    """What is stored in the place of each profile in the event of this id."""
+    return {name: _sealed(said[name], cipher, _place(id, name)) for name in _to_seal(said)}
 
 
 def _sealed(profile: Mapping[str, str], cipher: ProfileCipher | None, place: str) -> Mapping[str, str]:
@@ -182,8 +200,8 @@ def seal_stored(keys: ProfileKeys, stored: Sequence[StoredEvent]) -> list[Stored
     sealed = []
     for each, state, subject in zip(stored, said, subjects, strict=True):
         if state and subject:
-            profile = _sealed(state["profile"], ciphers[subject], to_id(each))
-            each = replace(each, state=_ENCODER.encode({**state, "profile": profile}))  # noqa: PLW2901 - the same one, sealed
+            sealed_in = _sealed_in(state, ciphers[subject], to_id(each))
+            each = replace(each, state=_ENCODER.encode({**state, **sealed_in}))  # noqa: PLW2901 - the same one, sealed
         sealed.append(each)
     return sealed
 
@@ -202,7 +220,9 @@ class BodySealer:
             return body
         state = _DECODER.decode(body)
         try:
-            state["profile"] = self._mapper.opened(state["profile"], id, ciphers)
+            for name in PERSONAL_FIELDS:
+                if type(state.get(name)) is dict and _SEALED in state[name]:
+                    state[name] = self._mapper.opened(state[name], _place(id, name), ciphers)
         except (TypeError, ValueError):
             return body
         return _ENCODER.encode(state)
@@ -225,8 +245,9 @@ def _plain(stored: StoredEvent) -> dict[str, Any] | None:
         state = _DECODER.decode(stored.state)
     except (ValueError, RecursionError, msgspec.MsgspecError):
         return None
-    profile = state.get("profile") if type(state) is dict else None
-    return state if type(profile) is dict and _SEALED not in profile else None
+    if type(state) is not dict or any(type(state.get(name, {})) not in (dict, NoneType) for name in PERSONAL_FIELDS):
+        return None
+    return state if [*_to_seal(state)] else None
 
 
 class _SealingKey(msgspec.Struct):
@@ -234,7 +255,8 @@ class _SealingKey(msgspec.Struct):
 
 
 class _SealedBody(msgspec.Struct):
-    profile: _SealingKey
+    profile: _SealingKey | None = None
+    former: _SealingKey | None = None
 
 
 _SEALED_BODIES = msgspec.json.Decoder(_SealedBody)
@@ -245,9 +267,10 @@ def _sealed_by(body: bytes) -> str:
     if b'"sealed"' not in body:
         return ""
     try:
-        return _SEALED_BODIES.decode(body).profile.key
+        found = _SEALED_BODIES.decode(body)
     except (ValueError, RecursionError, msgspec.MsgspecError):
         return ""
+    return (found.profile and found.profile.key) or (found.former and found.former.key) or ""
 
 
 @cache

@@ -34,7 +34,7 @@ FIELDS = (
 )
 """What the Portal can state of a driver. `time_zone` is an IANA name; the others are kept as written, trimmed."""
 
-PERSONAL_FIELDS: Final = frozenset({"profile", "former"})
+PERSONAL_FIELDS: Final = ("profile", "former")
 """The fields of events that hold a profile, or a part of one: the only ones with personal data of drivers."""
 
 FIELD_WORDS: Mapping[str, str] = {

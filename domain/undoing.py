@@ -27,7 +27,7 @@ from domain.driver_link import (
 )
 from domain.identity import Key
 from domain.matching import ObservedDriver, claims, key_identifier
-from domain.profile import SPECS, Profile, to_change
+from domain.profile import PERSONAL_FIELDS, SPECS, Profile, is_erased, to_change
 from domain.situations import Case
 
 
@@ -52,6 +52,7 @@ class Obstacle(StrEnum):
     MODE = "mode"
     UNDONE = "undone"
     ENTANGLED = "entangled"
+    ERASED = "erased"
 
 
 _WORDS: Final[Mapping[Obstacle, str]] = {
@@ -64,6 +65,7 @@ _WORDS: Final[Mapping[Obstacle, str]] = {
     Obstacle.CLAIMED: "another driver has an identifier that it had before",
     Obstacle.MODE: "the mode upsert lets no deletes out",
     Obstacle.UNDONE: "it is undone already",
+    Obstacle.ERASED: "the driver's data was erased",
     Obstacle.ENTANGLED: "more happened to the driver than can be undone at once",
 }
 
@@ -116,6 +118,8 @@ def former_of(
         return NotUndone(obstacle=obstacle, since=since)
     if is_undoing:
         return link.undone
+    if any(is_erased(each) for event in history for each in _profiles_in(event)):
+        return NotUndone(obstacle=Obstacle.ERASED, since=since)
     confirmed = {event.decision for event in history if isinstance(event, Confirmed)}
     done = [each for each in episode if isinstance(each, Decision) and each.originator_version in confirmed]
     if not done:
@@ -124,6 +128,10 @@ def former_of(
     before = replay(start, (event for event in history if event.originator_version < first))
     found = _deleted(before, done) if link.key is None or link.confirmed is None else _changed(link, before, done)
     return replace(found, since=since) if found else NotUndone(obstacle=Obstacle.ENTANGLED, since=since)
+
+
+def _profiles_in(event: LinkEvent) -> list[Profile]:
+    return [each for each in (getattr(event, name, None) for name in PERSONAL_FIELDS) if each]
 
 
 def covers(scope: UndoScope, event: Decision | Undone) -> bool:

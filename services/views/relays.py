@@ -18,7 +18,7 @@ from services.runtime.process import InstanceLocks, Progress, watch
 from services.runtime.service import LeaderLock, Worker
 from services.views.link_states import STATES, all_states, changed_states, tombstone
 
-PERSONAL: Final = PERSONAL_FIELDS | {"by", "authenticated", "note"}
+PERSONAL: Final = frozenset({*PERSONAL_FIELDS, "by", "authenticated", "note"})
 """The fields of events that hold what is personal: of drivers, and of who decided something and why."""
 
 _REQUESTED: Final = f"requested/{STATES}"
