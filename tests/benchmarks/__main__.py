@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from tests.benchmarks import commands, decider, embedded, first_load, latency, projector, pushing, rebuild, scan, steady
+from tests.benchmarks import (
+    commands,
+    decider,
+    embedded,
+    first_load,
+    latency,
+    projector,
+    pushing,
+    rebuild,
+    scan,
+    sealing,
+    steady,
+)
 from tests.benchmarks.findings import Finding, to_json
 from tests.benchmarks.servers import Servers, servers
 from tests.benchmarks.telling import Telling, bars, print_findings, print_minutes, print_profile, write_json
@@ -24,6 +36,7 @@ class Row(StrEnum):
     EMBEDDED = "embedded"
     STEADY = "steady"
     DECIDER = "decider"
+    SEALING = "sealing"
     PROJECTOR = "projector"
     REBUILD = "rebuild"
     SCAN = "scan"
@@ -41,6 +54,7 @@ _OF_BOTH: Mapping[Row, Callable[[latency.Both, Telling], Sequence[Finding]]] = {
 _MEASURED: Mapping[Row, Callable[[Servers, Telling], Sequence[Finding]]] = {
     Row.PUSHED: pushing.measure,
     Row.DECIDER: decider.measure,
+    Row.SEALING: sealing.measure,
     Row.PROJECTOR: projector.measure,
     Row.REBUILD: rebuild.measure,
     Row.SCAN: scan.measure,

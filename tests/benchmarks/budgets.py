@@ -57,6 +57,9 @@ TAIL: Final = Budget(Bound.UNDER, 5.0)
 DECIDER: Final = Budget(Bound.AT_LEAST, 0.5)
 """Decisions a second: to those that the library alone inserts."""
 
+SEALING: Final = Budget(Bound.AT_LEAST, 0.9)
+"""Changes that the decider handles with sealed profiles: to those with plain ones."""
+
 PROJECTOR: Final = Budget(Bound.AT_LEAST, 0.8)
 """Answers a second: to those that httpx alone gets."""
 
