@@ -16,6 +16,7 @@ from tests.support import exactly_once
 from tests.support.call_proxy import Call, Forward, passed_back, proxy
 from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
+from tests.support.hanging import HANGS
 from tests.support.processes import Up, outliving_client, sandboxes
 
 _PATIENCE = 300.0
@@ -75,7 +76,7 @@ async def undone_and_killed(data: Path, door: UndoDoor) -> tuple[list[Json], Seq
                 body = {"target": target, "reconciliation": number, "plan": plan}
                 requested = lines_of(await client.post(path, json=body))
                 assert "requested" in requested[-1], requested
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(HANGS):
                     await door.is_held_up.wait()
                 await up.kill()
                 await up.start()
