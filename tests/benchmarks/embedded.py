@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import reduce
 from http.client import HTTPConnection
 from pathlib import Path
@@ -23,11 +23,9 @@ from typing import Any
 
 from msgspec.json import decode, encode
 
-from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
 from domain.portal import Change
 from services.api import V1
-from services.runtime.context import CHANGES
 from services.wiring.data_folder import DataFolder
 from tests.benchmarks.budgets import EMBEDDED, REACHED
 from tests.benchmarks.findings import Finding
@@ -37,6 +35,7 @@ from tests.benchmarks.load import ACCOUNTS, DRIVERS, Load, Run
 from tests.benchmarks.processes import seconds_of
 from tests.benchmarks.stand_in import Targets, credentials, standing_in
 from tests.benchmarks.telling import Done, Telling
+from tests.support.stored import log_beside
 from tests.support.unhurried import UNHURRIED
 
 RATE, SECONDS = 100, 8.0
@@ -198,14 +197,14 @@ class _Commits:
     """The moments at which intake committed changes, by its own log, which is read beside it."""
 
     def __init__(self, data: Path) -> None:
-        self._file = DataFolder(data).file("intake")
+        self._data = data
         self._position = 0
 
     def new(self) -> dict[tuple[int, int], float]:
         """By number and edition, for the changes since the last look: as `perf_counter` counts."""
         moments, offset = dict[tuple[int, int], float](), perf_counter() - time.time()
-        with closing(SqliteStore(self._file, log_name=CHANGES, rows=(), is_reader=True)) as store:
-            while some := store.log.read(self._position, _TOGETHER):
+        with log_beside(self._data, "intake") as log:
+            while some := log.read(self._position, _TOGETHER):
                 for record in some:
                     if isinstance(record.event, Change):
                         stated = number_of(record.event.driver), edition_of(record.event.profile["last_name"])

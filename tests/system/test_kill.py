@@ -4,23 +4,21 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from adapters.store.sqlite import SqliteStore
 from domain.identity import Target
 from domain.portal import Change
 from domain.store import Event
-from services.runtime.context import CHANGES, DECISIONS
 from services.sandbox.comparison import Comparison, Json
 from services.sandbox.story import Announcement
 from tests.support import exactly_once
 from tests.support.fleet_story import FleetStory
 from tests.support.fleets import divided, seed
 from tests.support.processes import Up, outliving_client, sandboxes
+from tests.support.stored import log_beside
 
 SEED = 20261122
 BETWEEN = (0.02, 1.2)
@@ -57,8 +55,8 @@ async def _gone_through(data: Path, drivers: int, kills: int) -> Aftermath:
         return Aftermath(
             drivers=len(part.rows),
             announced=story.announced,
-            changes=_logged(data / "intake.sqlite", CHANGES),
-            decisions=_logged(data / "decider.sqlite", DECISIONS),
+            changes=_logged(data, "intake"),
+            decisions=_logged(data, "decider"),
             journals={
                 Target.DRIVERI: await exactly_once.journal_of(targets.driveri),
                 Target.MOTIVE: await exactly_once.journal_of(targets.motive),
@@ -81,9 +79,9 @@ async def _kill(up: Up, kills: int, chance: random.Random) -> None:
         await up.start()
 
 
-def _logged(file: Path, log: str) -> list[Event]:
-    with closing(SqliteStore(file, log_name=log, rows=(), is_reader=True)) as store:
-        return exactly_once.events_of(store.log)
+def _logged(data: Path, service: str) -> list[Event]:
+    with log_beside(data, service) as log:
+        return exactly_once.events_of(log)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,8 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from adapters.store.sqlite import SqliteStore
 from domain.portal import Change
 from services.api import V1
-from services.runtime.context import CHANGES
 from services.sandbox.demo import NO_TLS, RunningSandboxes, Stage
 from tests.support.acme import (
     MOTIVE,
@@ -30,6 +28,7 @@ from tests.support.acme import (
 from tests.support.hanging import HANGS
 from tests.support.portal_fleet import to_seed
 from tests.support.processes import Up, outliving_client
+from tests.support.stored import log_beside
 
 Json = dict[str, Any]
 SECONDS = HANGS
@@ -172,8 +171,8 @@ async def kills(data: Path) -> None:
 
 def created(data: Path) -> list[str]:
     """The drivers that intake has stored, read beside the process."""
-    with closing(SqliteStore(data / "intake.sqlite", log_name=CHANGES, rows=(), is_reader=True)) as store:
-        events = [record.event for record in store.log.read(0, 1000)]
+    with log_beside(data, "intake") as log:
+        events = [record.event for record in log.read(0, 1000)]
     return [event.driver for event in events if isinstance(event, Change)]
 
 
