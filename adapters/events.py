@@ -67,7 +67,9 @@ class EventMapper(Mapper[UUID]):
         stated: dict[DataSubject, bool] = {}
         for event, subject in zip(events, subjects, strict=True):
             if subject:
-                stated[subject] = stated.get(subject, False) or isinstance(event, _STATEMENTS)
+                # A projector reports an erased target driver without a profile: one that has one is another's by now.
+                is_stated = bool(subject.target) or isinstance(event, _STATEMENTS)
+                stated[subject] = stated.get(subject, False) or is_stated
         if self._keys is None or not stated:
             return [self._to_stored(event, None) for event in events]
         ciphers, found = self._keys.sealing(stated), list[StoredEvent]()
@@ -156,10 +158,13 @@ _STATEMENTS = (portal.DriverCreated, portal.DriverUpdated)
 
 
 def _subject_in(said: Mapping[str, Any]) -> DataSubject | None:
-    """Whose profile is in what an event says; None where there is none, or nothing in it that is to be sealed."""
+    """Whose profile is in what an event says; None where there is none, or nothing in it that is to be sealed.
+
+    What shows that a driver exists already is about that target driver, not about the one who was to be created.
+    """
     if not [*_to_seal(said)]:
         return None
-    if (driver := said.get("driver")) is not None:
+    if (driver := said.get("driver")) is not None and said.get("outcome") != outcomes.Outcome.EXISTS:
         return DataSubject(account=said["account"], driver=driver)
     return DataSubject(account=said["account"], driver=said["key"], target=said["target"])
 

@@ -57,6 +57,7 @@ EFFECTS: Final[Mapping[str, Effects]] = {
     "DriftFound": {},
     "Undone": {},
     "UndoRefused": {},
+    "LinkErased": {"parked": False, "held": False, "pending": False, "linked": False, "kept": False},
 }
 """What each event makes of the flags; those that it does not name stay."""
 
@@ -74,6 +75,7 @@ _FOLLOWS: Final[Mapping[str, str]] = {
     "DriftFound": "somebody changed it on the target; the decision that overrides it follows",
     "Undone": "a person undoes what was decided; what that takes follows, and at its end a `Parked` as `undone`",
     "UndoRefused": "a person wanted it undone, and the world had moved on: nothing follows",
+    "LinkErased": "the driver was erased: forget its `profile`, wherever you have copies of it",
 }
 
 
@@ -118,6 +120,8 @@ STEPS: Final = (
     Step("kept", _GONE, "ended"),
     Step("parked", "Released", "in_sync"),
     Step("parked", "Released", "ended"),
+    Step("parked", "LinkErased", "ended"),
+    Step("pending", "LinkErased", "ended"),
     Step("ended", DECIDED, "pending"),
     Step("ended", _LINKED, "in_sync"),
     Step("ended", "Parked", "parked"),

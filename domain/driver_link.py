@@ -248,6 +248,18 @@ class UndoRefused(LinkEvent, topic="DriverLink.UndoRefused"):
     rationale: Rationale
 
 
+@dataclass(frozen=True, kw_only=True)
+class LinkErased(LinkEvent, topic="DriverLink.LinkErased"):
+    """The driver was erased: of what was decided, confirmed and seen before nothing personal can be read any more.
+
+    `keys` are the target drivers that it was ever linked to, or was to be: what was seen of them is erased too. Those
+    in `elsewhere` are linked to another portal driver now, and are seen afresh at once.
+    """
+
+    keys: list[str]
+    elsewhere: list[str]
+
+
 Explained = Decision | DeleteHeld | Parked | DriftFound | Undone
 """The facts that say because of what."""
 
@@ -263,7 +275,8 @@ class DriverLink:
     sequence of a deletion that a person rejected; `reconciled` is the last fact that a reconciliation decided, and
     `drift` the last drift that one found; `undone` is in force instead of what the Portal wants; `aside` is its
     temporary key, once it was to have it; `former_key` and `former` are the key and the profile that it had confirmed
-    when it was last to have something temporary.
+    when it was last to have something temporary; `erased_at` is when its driver was erased, unless something was
+    decided since.
     """
 
     account: AccountId
@@ -291,6 +304,7 @@ class DriverLink:
     reconciled: Explained | None = None
     drift: DriftFound | None = None
     undone: Undone | None = None
+    erased_at: datetime | None = None
 
     @once
     def id(self) -> UUID:
@@ -417,13 +431,14 @@ def apply(link: DriverLink, event: Event) -> DriverLink:
         case Released():
             undone = None if event.reason == UNDONE else link.undone
             return _after(link, version=version, parked=None, refused=None, waits_for="", undone=undone)
-        case Undone():
-            return _after(link, version=version, undone=event, reconciled=_reconciled(link, event))
+        case Undone() | DriftFound():
+            return _found_or_undone(link, event)
         case HoldJudged() | DeleteRecalled():
             rejected = link.held if isinstance(event, DeleteRejected) else None
             return _after(link, version=version, held=None, let_stay=rejected.sequence if rejected else 0)
-        case DriftFound() if event.reconciliation:
-            return _after(link, version=version, reconciled=event, drift=event)
+        case LinkErased():
+            start = unlinked(link.account, link.target, link.driver)
+            return _after(start, version=version, answers=link.answers, erased_at=event.at)
     return _after(link, version=version)
 
 
@@ -447,6 +462,7 @@ def _decided(link: DriverLink, event: Decision) -> DriverLink:
         former_key=link.key if steps_aside and not link.is_aside else link.former_key,
         former=former,
         reconciled=_reconciled(link, event),
+        erased_at=None,
     )
 
 
@@ -464,6 +480,15 @@ def _set_aside(link: DriverLink, event: Parked | DeleteHeld) -> DriverLink:
         waits_for=parked.waits_for if parked else "",
         reconciled=_reconciled(link, event),
     )
+
+
+def _found_or_undone(link: DriverLink, event: Undone | DriftFound) -> DriverLink:
+    version = event.originator_version
+    if isinstance(event, Undone):
+        return _after(link, version=version, undone=event, reconciled=_reconciled(link, event))
+    if event.reconciliation:
+        return _after(link, version=version, reconciled=event, drift=event)
+    return _after(link, version=version)
 
 
 def _reconciled(link: DriverLink, event: Explained) -> Explained | None:
@@ -526,6 +551,24 @@ def origin(link: DriverLink, at: datetime) -> LinkOrigin:
         "target": str(link.target),
         "driver": link.driver,
     }
+
+
+def keys_of(facts: Iterable[Event]) -> frozenset[Key]:
+    """The keys of the target drivers that a link with these facts was ever linked to, or was to be."""
+    named: set[str | None] = set()
+    for fact in facts:
+        if isinstance(fact, Decision):
+            named |= {fact.key, fact.desired_key}
+        elif isinstance(fact, Confirmed):
+            named.add(fact.key)
+    return frozenset(Key(key) for key in named if key)
+
+
+def erase(link: DriverLink, at: datetime, *, keys: Iterable[Key], elsewhere: Iterable[Key]) -> tuple[LinkErased, ...]:
+    """The fact that a driver was erased, as to its link; none where nothing was ever decided of it."""
+    if not link.version:
+        return ()
+    return (LinkErased(**origin(link, at), keys=sorted(keys), elsewhere=sorted(elsewhere)),)
 
 
 def in_sequence(link: DriverLink, events: Iterable[LinkEvent]) -> tuple[LinkEvent, ...]:

@@ -107,6 +107,18 @@ class HintedDriverGone(ObservedDriverGone, topic="Report.HintedDriverGone"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObservedDriverErased(ReportEvent, topic="Report.ObservedDriverErased"):
+    """What was seen of a target driver is erased with the portal driver that it was linked to.
+
+    It is shown without a profile from here on, until one of our calls for a driver has shown it. Where it is linked to
+    another portal driver already, `driver` is empty, and it is seen again at once.
+    """
+
+    key: str
+    driver: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RosterScanned(ReportEvent, topic="Report.RosterScanned"):
     """The whole roster was read, under this policy generation, and after the request of this version of the account.
 

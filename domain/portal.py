@@ -54,15 +54,32 @@ class DriverSeenAgain(PortalDriverEvent, topic="PortalDriver.DriverSeenAgain"):
     """The driver is in a list again, so the next snapshot that lacks it counts as the first."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DriverErased(PortalDriverEvent, topic="PortalDriver.DriverErased"):
+    """What is known of a driver that the Portal has no more is erased: no profile of before can be read from here on.
+
+    `by`, `role`, `authenticated` and `note` are as in the events of accounts.
+    """
+
+    by: str
+    role: str
+    authenticated: str = ""
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalDriver:
-    """A driver profile as the Portal states it, as far as intake knows."""
+    """A driver profile as the Portal states it, as far as intake knows.
+
+    `erased_at` is when it was erased, unless the Portal has stated it since.
+    """
 
     account: AccountId
     driver: PortalDriverId
     version: int = 0
     profile: Profile | None = None
     missed: bool = False
+    erased_at: datetime | None = None
 
     @property
     def id(self) -> UUID:
@@ -77,21 +94,28 @@ class PortalDriver:
 
 def apply(known: PortalDriver, event: Event) -> PortalDriver:
     """The driver after this fact."""
-    profile = known.profile
+    profile, erased_at = known.profile, known.erased_at
     if isinstance(event, Change):
-        profile = None if isinstance(event, DriverDeleted) else event.profile
+        profile, erased_at = None if isinstance(event, DriverDeleted) else event.profile, None
+    elif isinstance(event, DriverErased):
+        profile, erased_at = None, event.at
     return PortalDriver(
         account=known.account,
         driver=known.driver,
         version=event.originator_version,
         profile=profile,
         missed=isinstance(event, DriverMissed),
+        erased_at=erased_at,
     )
 
 
 def replay(start: PortalDriver, events: Iterable[Event]) -> PortalDriver:
     """The driver after all these facts."""
     return reduce(apply, events, start)
+
+
+class NotErasable(Exception):
+    """A driver cannot be erased now; the message says why, and what to do first."""
 
 
 class PortalDriverOrigin(TypedDict):
@@ -133,12 +157,13 @@ class Statement:
         return (self._note(DriverMissed, known),) if known.is_there else ()
 
     def _change(self, fact: type[Change], known: PortalDriver, profile: Profile) -> Change:
-        return fact(**self._origin(known), profile=dict(profile))
+        return fact(**self.origin(known), profile=dict(profile))
 
     def _note(self, fact: type[PortalDriverEvent], known: PortalDriver) -> PortalDriverEvent:
-        return fact(**self._origin(known))
+        return fact(**self.origin(known))
 
-    def _origin(self, known: PortalDriver) -> PortalDriverOrigin:
+    def origin(self, known: PortalDriver) -> PortalDriverOrigin:
+        """The first fields of the next fact about this driver."""
         return {
             "originator_id": known.id,
             "originator_version": known.version + 1,
@@ -147,6 +172,25 @@ class Statement:
             "driver": known.driver,
             "source": self.source,
         }
+
+
+def check_erasable(known: PortalDriver) -> None:
+    """Raise `NotErasable` for a driver that the Portal has, or never had."""
+    if not known.version:
+        raise NotErasable(f"there is no driver {known.driver} in account {known.account}")
+    if known.is_there:
+        raise NotErasable(f"the Portal still has driver {known.driver}: delete it there first, then erase it here")
+
+
+def erased(
+    known: PortalDriver, at: datetime, *, by: str, role: str, authenticated: str = "", note: str = ""
+) -> tuple[DriverErased, ...]:
+    """The fact that a driver is erased; none where that is so already. Raises `NotErasable`."""
+    check_erasable(known)
+    if known.erased_at:
+        return ()
+    origin = Statement(at=at, source="erasure").origin(known)
+    return (DriverErased(**origin, by=by, role=role, authenticated=authenticated, note=note),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

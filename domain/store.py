@@ -550,6 +550,10 @@ class Store(Protocol):
         """All rows as they are stored, in the order of their keys, a page at a time. Raises `StoreFailed`."""
         ...
 
+    def end_erasing(self) -> None:
+        """Let what was erased be overwritten now, where the store decides that itself. Raises `StoreFailed`."""
+        ...
+
     def close(self) -> None:
         """Let go of the file or the connections."""
         ...

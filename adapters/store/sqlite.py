@@ -10,7 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent, Tracking
-from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
+from eventsourcing.sqlite import (
+    SQLiteConnection,
+    SQLiteConnectionPool,
+    SQLiteCursor,
+    SQLiteDatastore,
+    SQLiteProcessRecorder,
+)
 
 from adapters.store.relational import RelationalStore, Values, named_in, write_rows
 from adapters.store.tables import Dialect, Shape, SqlStatement, Table, mending, table_of
@@ -114,6 +120,15 @@ class _SqliteRecorder(SQLiteProcessRecorder):
         write_rows(cursor, unit, SQLITE)
 
 
+class _OverwritingPool(SQLiteConnectionPool):
+    """The library's, whose connections overwrite what is changed or removed, wherever in the file it was."""
+
+    def _create_connection(self) -> SQLiteConnection:
+        connection = super()._create_connection()
+        connection.cursor().execute("PRAGMA secure_delete = ON")
+        return connection
+
+
 class SqliteStore(RelationalStore):
     """What one service owns, in one file. One process at a time may have the file open."""
 
@@ -135,6 +150,7 @@ class SqliteStore(RelationalStore):
         super().__init__(SQLITE, log_name, keys)
         with sqlite_failures():
             self._datastore = SQLiteDatastore(path.absolute().as_uri(), lock_timeout=10)
+            self._datastore.pool = _OverwritingPool(db_name=self._datastore.pool.db_name, lock_timeout=10)
             self._recorder = _SqliteRecorder(self._datastore)
         self._is_reader = is_reader
         self._shared: SQLiteCursor | None = None

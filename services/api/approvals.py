@@ -8,7 +8,7 @@ from domain.account import DeletesApproved, DeletesRejected, NotPermitted
 from domain.guard import digest_of_holds
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.store import FILLED, Store, Where, pages
-from services.api.explanation_text import name_of
+from services.api.explanation_text import shown_name
 from services.api.journal import noted
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import IF_MATCH, ByPerson, Moment, ResponseBody
@@ -75,7 +75,7 @@ def _held_on(decider: Store, account: AccountId, target: Target) -> Iterator[Hel
     for page in pages(decider, LinkRow, where, "driver"):
         drivers = [PortalDriverId(row.driver) for row in page]
         desired_drivers = decider.select(DesiredRow, {"account": str(account), "driver": [row.driver for row in page]})
-        names = {row.driver: name_of(row.profile) for row in desired_drivers}
+        names = {row.driver: shown_name(row.profile, row.erased) for row in desired_drivers}
         links = load_links(decider, ((account, target, driver) for driver in drivers)).get((account, target), {})
         for fact in filter(None, (links[driver].held for driver in drivers)):
             guard = fact.rationale.get("guard", {})

@@ -63,12 +63,14 @@ class BacktestSummary(ResponseBody):
     """What a backtest came to: `counts` are the drivers who would have been decided otherwise, by target.
 
     `batches` is how many batches of the decider were decided again. `unordered` counts the events from before the order
-    of batches was stored: those were taken in the order of time, so differences may come of that.
+    of batches was stored: those were taken in the order of time, so differences may come of that. `erased` counts
+    links that are not compared, because their drivers were erased.
     """
 
     account: str
     batches: int
     unordered: int
+    erased: int
     counts: dict[str, int]
 
 
@@ -198,7 +200,13 @@ async def _lines(
                 yield BacktestLine(otherwise=await _shown(installation, account, found))
             elif done % _EVERY == 0:
                 yield BacktestLine(progress=BacktestProgress(done=min(done, total), total=total))
-        summary = BacktestSummary(account=account.account, batches=total, unordered=backtest.unordered, counts=counts)
+        summary = BacktestSummary(
+            account=account.account,
+            batches=total,
+            unordered=backtest.unordered,
+            erased=backtest.erased,
+            counts=counts,
+        )
         yield BacktestLine(summary=summary)
 
 

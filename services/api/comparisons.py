@@ -16,7 +16,7 @@ from domain.matching import key_identifier
 from domain.profile import FIELDS, SPECS, Profile, to_change
 from domain.store import Event, Store, Where
 from services.api.as_of import Logs, logs_of, moment_of, opened_scratch, projections, rewound, take, timeline
-from services.api.explanation_text import field_name, name_of
+from services.api.explanation_text import field_name, shown_name
 from services.api.explanations import load
 from services.api.installation import Installation
 from services.api.naming import is_stated, unknown_driver
@@ -67,7 +67,7 @@ class Standing:
     def facts(self) -> Iterator[tuple[str, str, str]]:
         """Everything that is compared, as place, field and text; what is empty is left out."""
         if self.desired:
-            yield PORTAL, "state", "there" if self.is_wanted else "deleted"
+            yield PORTAL, "state", "there" if self.is_wanted else "erased" if self.desired.erased else "deleted"
             yield from ((PORTAL, field_name(each), self.profile.get(each, "")) for each in FIELDS)
         for target, link in self.links.items():
             yield str(target), "state", link.state
@@ -140,7 +140,8 @@ def difference(driver: str, before: Standing, after: Standing) -> DriverDifferen
         for where, name in places
         if was.get((where, name), "") != now.get((where, name), "")
     ]
-    name = name_of(after.profile or before.profile)
+    stated = after.desired or before.desired
+    name = shown_name(after.profile or before.profile, stated.erased if stated else "")
     return DriverDifference(driver=driver, name=name, differences=tuple(found)) if found else None
 
 

@@ -9,16 +9,16 @@ from domain.driver_link import CreateDecided, Decision, DeleteDecided, DriftFoun
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.matching import key_identifier
 from domain.portal import Change, DriverDeleted, PortalDriver, apply
-from domain.profile import FIELDS, SPECS, Profile, to_change
+from domain.profile import FIELDS, SPECS, Profile, is_erased, to_change
 from domain.store import Event, Store
 from services.api.as_of import AsOf, moment_of, rewound
 from services.api.driver_search import router
 from services.api.driver_states import DriverState
 from services.api.events import own_fields
-from services.api.explanation_text import Past, field_name, name_of
+from services.api.explanation_text import Past, erased_on, field_name, name_of
 from services.api.explanations import DriverHistory, Entry, load
 from services.api.installation import Installation
-from services.api.naming import moment_named, unknown_driver, unknown_then
+from services.api.naming import erased_since, moment_named, unknown_driver, unknown_then
 from services.api.routing import Installed, KnownAccount
 from services.api.schema import Moment, ResponseBody
 from services.decider.read_models import DesiredRow, LinkRow, ObservedRow, desired_of
@@ -80,12 +80,16 @@ class DetailedEntry(Entry):
 
 
 class DriverDetails(ResponseBody):
-    """Everything about one driver, for people who may see its name. The history has its newest entry first."""
+    """Everything about one driver, for people who may see its name. The history has its newest entry first.
+
+    Of one that is erased by now there is no profile, as of earlier moments either; `erased_at` is when that was.
+    """
 
     account: str
     driver: str
     name: str
     is_there: bool
+    erased_at: Moment | None
     stated_at: Moment
     source: str
     profile: tuple[tuple[str, str], ...]
@@ -106,6 +110,7 @@ def describe(
     """
     change = history.last_change
     assert change is not None  # noqa: S101 - the caller has looked
+    is_gone = history.erased_at is not None or is_erased(change.profile)
     rows = decider.select(DesiredRow, {"account": history.account, "driver": history.driver})
     links = decider.select(LinkRow, {"account": history.account, "driver": history.driver})
     of_target = {link.target: link for link in links}
@@ -115,11 +120,12 @@ def describe(
     return DriverDetails(
         account=history.account,
         driver=history.driver,
-        name=name_of(change.profile),
+        name=erased_on(history.erased_at) if history.erased_at else name_of(change.profile),
         is_there=not isinstance(change, DriverDeleted),
+        erased_at=history.erased_at,
         stated_at=change.at,
         source=change.source,
-        profile=tuple((field_name(field), change.profile.get(field, "")) for field in FIELDS),
+        profile=tuple((field_name(field), change.profile.get(field, "")) for field in ([] if is_gone else FIELDS)),
         targets=tuple(
             _on_target(state, desired, of_target.get(state.target), decider, projectors.get(Target(state.target)))
             for state in history.states(projectors, down)
@@ -162,7 +168,7 @@ def _on_target(
                 observed=shown.get(field, "") if observed and field not in spec.unreadable else None,
                 differs=field in differing,
             )
-            for field in spec.owned
+            for field in (spec.owned if desired is None or not (desired.erased or is_erased(desired.profile)) else ())
         ),
         attempt=attempt,
     )
@@ -214,6 +220,8 @@ def _changes_of_link(past: Past, fact: LinkEvent) -> Iterator[FieldChange]:
     def before(field: str) -> str | None:
         return None if confirmed is None else confirmed.get(field, "")
 
+    if is_erased(getattr(fact, "profile", None)):
+        return
     if isinstance(fact, DriftFound):
         for field in fact.fields:
             yield _change(field, before(field), fact.profile.get(field, ""))
@@ -286,4 +294,5 @@ async def details_then(
         found = await readers.call(details, account, driver, accounts=past, intake=past, decider=past, projectors={})
     if found is None:
         raise await readers.call(unknown_then, readers.intake, account, driver, at)
-    return found
+    erased_at = await readers.call(erased_since, readers.intake, account, driver)
+    return found.model_copy(update={"erased_at": erased_at, "name": erased_on(erased_at)}) if erased_at else found

@@ -12,7 +12,7 @@ from domain.cleaning import LONGEST, clean, folded
 from domain.identity import AccountId, Target
 from domain.profile import Profile
 from domain.store import FILLED, Store, Where, pages
-from services.api.explanation_text import field_name, name_of
+from services.api.explanation_text import field_name, shown_name
 from services.api.naming import NamedTarget
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Malformed, ResponseBody
@@ -87,7 +87,7 @@ _LISTED = _FoundBy()
 def names_of(decider: Store, account: str, drivers: Collection[str]) -> dict[str, str]:
     """The names of these drivers, for people who may see them. Raises `StoreFailed`."""
     rows = decider.select(DesiredRow, {"account": account, "driver": sorted(set(drivers))}) if drivers else []
-    return {row.driver: name_of(row.profile) for row in rows}
+    return {row.driver: shown_name(row.profile, row.erased) for row in rows}
 
 
 def in_state(
@@ -208,7 +208,7 @@ def _to_page(decider: Store, account: str, found: Mapping[str, _FoundBy], last: 
         listed.append(
             ListedDriver(
                 driver=driver,
-                name=name_of(profile),
+                name=shown_name(profile, row.erased if row else ""),
                 email=profile.get("email", ""),
                 ref_id=profile.get("ref_id", ""),
                 driveri_driver_id=profile.get("driveri_driver_id", ""),

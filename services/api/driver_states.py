@@ -137,6 +137,8 @@ def _at_rest(view: View, state: str) -> str:
             rejected = view.past.last(DeleteRejected)
             by = rejected.by if rejected else "somebody"
             return f"The Portal deleted the driver, but {by} rejected the delete: {view.key} stays on {view.name}."
+    if view.driver.erased_at:
+        return f"The driver was erased at {moment(view.driver.erased_at)}, and no driver on {view.name} is linked."
     if is_there:
         return f"Not there: no driver on {view.name} is linked."
     return f"The Portal deleted the driver, and no driver on {view.name} is linked any more."

@@ -38,6 +38,7 @@ from domain.driver_link import (
     DriftFound,
     DriverLink,
     LinkDecided,
+    LinkErased,
     LinkEvent,
     Parked,
     Rationale,
@@ -55,13 +56,14 @@ from domain.identity import Target
 from domain.portal import (
     DriverCreated,
     DriverDeleted,
+    DriverErased,
     DriverMissed,
     DriverSeenAgain,
     DriverUpdated,
     PortalDriver,
     PortalDriverEvent,
 )
-from domain.profile import FIELD_WORDS, SPECS, Profile, TargetSpec
+from domain.profile import FIELD_WORDS, SPECS, Profile, TargetSpec, is_erased
 from domain.situations import Situation
 from domain.store import Event
 from domain.undoing import Ending
@@ -114,8 +116,20 @@ def person(by: str, role: str) -> str:
     return by if by == role else f"{by} ({_ROLES.get(role, role)})"
 
 
+def erased_on(at: datetime | str) -> str:
+    """What stands in the place of the name of a driver that was erased at this moment."""
+    return f"erased on {datetime.fromisoformat(at) if isinstance(at, str) else at:%Y-%m-%d}"
+
+
+def shown_name(profile: Profile, erased: str) -> str:
+    """The driver's name, or since when it is erased (ISO 8601), where it is."""
+    return erased_on(erased) if erased else name_of(profile)
+
+
 def name_of(profile: Profile) -> str:
     """The driver's name, for the account's own people; empty if the Portal gives none."""
+    if is_erased(profile):
+        return "erased"
     return " ".join(profile[field] for field in ("first_name", "last_name") if field in profile)
 
 
@@ -354,6 +368,12 @@ def _deferred(event: Deferred, _: Past) -> str:
 
 
 @describe_link.register
+def _erased(event: LinkErased, _: Past) -> str:
+    name = named(event.target)
+    return f"The driver was erased: nothing personal that was decided or seen of it on {name} can be read any more."
+
+
+@describe_link.register
 def _drifted(event: DriftFound, _: Past) -> str:
     name, fields = named(event.target), field_names(event.fields)
     expected = f"than decision {event.decision} left it" if event.decision else "than desired"
@@ -402,7 +422,9 @@ def describe_portal(event: Event, before: PortalDriver) -> str:
         case DriverCreated():
             return f"The Portal has {'the driver again' if before.version else 'a new driver'}{_way(event)}."
         case DriverUpdated():
-            return f"The Portal changed {listed(_changes(before.profile or {}, event.profile))}{_way(event)}."
+            changes = listed(_changes(before.profile or {}, event.profile))
+            what = "fields that are erased" if is_erased(event.profile) else changes
+            return f"The Portal changed {what}{_way(event)}."
         case DriverDeleted():
             missed = ", which a complete list had lacked before" if before.missed else ""
             return f"The Portal deleted the driver{missed}{_way(event)}."
@@ -410,6 +432,8 @@ def describe_portal(event: Event, before: PortalDriver) -> str:
             return f"A complete list lacked the driver{_way(event)}; one alone does not prove that it was deleted."
         case DriverSeenAgain():
             return f"The driver is in the Portal's list again{_way(event)}."
+        case DriverErased():
+            return f"{person(event.by, event.role)} erased the driver: what was stated of it cannot be read any more."
     raise TypeError(f"there are no words for {type(event).__name__}")
 
 

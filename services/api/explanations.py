@@ -10,6 +10,7 @@ from domain.cleaning import LONGEST, clean
 from domain.driver_link import Decision, DeleteHeld, DriverLink, HoldJudged, LinkEvent, Parked
 from domain.identity import AccountId, PortalDriverId, Target, account_stream, link_stream, portal_driver_stream
 from domain.portal import Change, DriverDeleted, PortalDriver, apply, replay
+from domain.profile import is_erased
 from domain.store import Event, Store
 from services.accounts.handlers import accounts_of
 from services.api.as_of import AsOf, moment_of, rewound
@@ -22,13 +23,22 @@ from services.api.explanation_text import (
     describe_link,
     describe_portal,
     describe_unmet_judgement,
+    erased_on,
     moment,
     name_of,
     named,
     reasons,
 )
 from services.api.installation import Installation, Readers
-from services.api.naming import Candidate, find_drivers, find_stated, is_stated, unknown_driver, unknown_then
+from services.api.naming import (
+    Candidate,
+    erased_since,
+    find_drivers,
+    find_stated,
+    is_stated,
+    unknown_driver,
+    unknown_then,
+)
 from services.api.readiness import Readiness, readiness_of
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Moment, ResponseBody
@@ -118,6 +128,11 @@ class DriverHistory:
     def last_change(self) -> Change | None:
         """The last change of the driver, with its profile; None when the Portal never stated it."""
         return next((fact for fact in reversed(self.of_portal) if isinstance(fact, Change)), None)
+
+    @property
+    def erased_at(self) -> datetime | None:
+        """When the driver was erased, unless the Portal has stated it since."""
+        return replay(self.unstated, self.of_portal).erased_at
 
     def start(self, target: Target) -> Past:
         """The driver's link with a target before anything was decided."""
@@ -234,19 +249,28 @@ def explain(
     if change is None:
         header = f"The Portal never stated a driver {driver} in account {account}."
         return Explanation(account=account, driver=driver, is_known=False, header=header)
-    ids = {"RefID": change.profile.get("ref_id"), "Driveri DriverID": change.profile.get("driveri_driver_id")}
-    stated = ", ".join(f"{name} {text}" if text else f"no {name}" for name, text in ids.items())
-    at, is_deleted = moment(change.at), isinstance(change, DriverDeleted)
+    at, is_deleted, erased_at = moment(change.at), isinstance(change, DriverDeleted), history.erased_at
+    stated = f"deleted the driver at {at}" if is_deleted else f"has the driver, as stated last at {at}"
     timeline = sorted(history.entries(), key=lambda entry: (entry.at, _ORDER.index(entry.where), entry.version))
     return Explanation(
         account=account,
         driver=driver,
         is_known=True,
-        header=f"{name_of(change.profile) or 'Without a name'}: portal driver {driver}, {stated}",
-        portal=f"deleted the driver at {at}." if is_deleted else f"has the driver, as stated last at {at}.",
+        header=_header(change, erased_at),
+        portal=f"{stated}, and it was erased at {moment(erased_at)}." if erased_at else f"{stated}.",
         states=tuple(history.states(projectors or {}, down)),
         timeline=tuple(timeline),
     )
+
+
+def _header(change: Change, erased_at: datetime | None) -> str:
+    """Who the driver is, or that it is erased."""
+    if erased_at or is_erased(change.profile):
+        words = erased_on(erased_at) if erased_at else name_of(change.profile)
+        return f"{words.capitalize()}: portal driver {change.driver}"
+    ids = {"RefID": change.profile.get("ref_id"), "Driveri DriverID": change.profile.get("driveri_driver_id")}
+    stated = ", ".join(f"{name} {text}" if text else f"no {name}" for name, text in ids.items())
+    return f"{name_of(change.profile) or 'Without a name'}: portal driver {change.driver}, {stated}"
 
 
 router = new_router("explanations", prefix="/accounts/{account}/explanation")
@@ -324,5 +348,8 @@ async def _explain_past(
         explanation = await readers.call(explain, account, driver, accounts=past, intake=past, decider=past)
     if not explanation.is_known:
         raise await readers.call(unknown_then, readers.intake, account, driver, at)
+    if erased_at := await readers.call(erased_since, readers.intake, account, driver):
+        header = f"{erased_on(erased_at).capitalize()}: portal driver {driver}"
+        explanation = explanation.model_copy(update={"header": header})
     lines = [f"As of {moment(at)}:", *explanation.lines(is_past=True)]
     return ExplainedDriver(explanation=explanation, lines=lines)

@@ -13,6 +13,7 @@ from domain.store import Log, Row, Store, Where
 from services.accounts.handlers import Accounts
 from services.api.authentication import Access, Provider
 from services.decider.dry_run import Scratch
+from services.intake.erasing import Erasing
 from services.intake.handlers import Intake
 from services.intake.polling import Polling, Portals
 from services.intake.pushing import Pushes
@@ -221,6 +222,7 @@ class Installation:
     running: RunningServices
     accounts: Accounts
     intake: Intake
+    erasing: Erasing
     pushes: Pushes
     webhooks: Endpoints
     clock: Clock

@@ -21,7 +21,7 @@ from domain.failures import Reason
 from domain.identity import PORTAL, AccountId, Connectable, PortalDriverId, Target
 from domain.store import FILLED, Row, Store, Where, pages
 from services.accounts.handlers import account_of
-from services.api.explanation_text import field_name, name_of, named
+from services.api.explanation_text import field_name, named, shown_name
 from services.api.naming import NamedConnectable, driver_named
 from services.api.readiness import readiness_of
 from services.api.routing import Called, Installed, KnownAccount, new_router
@@ -285,7 +285,7 @@ def _named(decider: Store, issues: Sequence[Issue]) -> list[Issue]:
     """These issues with the names of their drivers, for people who may see them."""
     drivers = [(issue.account, issue.driver) for issue in issues if issue.driver]
     rows = decider.among(DesiredRow, DesiredRow.KEY, drivers) if drivers else []
-    names = {(row.account, row.driver): name_of(row.profile) for row in rows}
+    names = {(row.account, row.driver): shown_name(row.profile, row.erased) for row in rows}
     return [
         issue.model_copy(update={"name": names.get((issue.account, issue.driver), "")}) if issue.driver else issue
         for issue in issues

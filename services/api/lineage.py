@@ -16,7 +16,7 @@ from domain.portal import apply as apply_to_driver
 from domain.profile import SPECS
 from domain.store import Store
 from services.api.as_of import moment_of
-from services.api.explanation_text import field_name, name_of, named
+from services.api.explanation_text import erased_on, field_name, name_of, named
 from services.api.routing import Installed, KnownAccount, new_router
 from services.api.schema import Malformed, Moment, ResponseBody
 from services.intake.read_models import LONGEST_TERM, SearchTerm
@@ -104,7 +104,7 @@ def _bearer(intake: Store, decider: Store, account: AccountId, driver: PortalDri
     ]
     return Bearer(
         driver=driver,
-        name=name_of(profile),
+        name=erased_on(known.erased_at) if known.erased_at else name_of(profile),
         is_there=known.is_there,
         driveri_driver_id=profile.get("driveri_driver_id", ""),
         ref_id=profile.get("ref_id", ""),

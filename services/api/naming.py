@@ -10,7 +10,7 @@ from domain.cleaning import LONGEST, clean, folded
 from domain.identity import PORTAL, Connectable, PortalDriverId, Target
 from domain.store import Store, pages
 from services.accounts.handlers import did_you_mean
-from services.api.explanation_text import moment, name_of
+from services.api.explanation_text import moment, shown_name
 from services.api.installation import Readers
 from services.api.schema import Malformed, ResponseBody
 from services.decider.read_models import DesiredRow
@@ -58,7 +58,13 @@ def is_stated(intake: Store, driver: str, account: str | None = None) -> bool:
 def stated_names(intake: Store, account: str, drivers: Collection[str]) -> dict[str, str]:
     """The names of these drivers as the Portal stated them last, for people who may see them. Raises `StoreFailed`."""
     rows = intake.select(KnownDriver, {"account": account, "driver": sorted(set(drivers))}) if drivers else []
-    return {row.driver: name_of(row.profile) for row in rows}
+    return {row.driver: shown_name(row.profile, row.erased) for row in rows}
+
+
+def erased_since(intake: Store, account: str, driver: str) -> datetime | None:
+    """When a driver was erased, unless the Portal has stated it since. Raises `StoreFailed`."""
+    rows = intake.select(KnownDriver, {"account": account, "driver": driver})
+    return datetime.fromisoformat(rows[0].erased) if rows and rows[0].erased else None
 
 
 def likely_drivers(intake: Store, account: str, text: str) -> str:
@@ -104,7 +110,7 @@ def _find(store: Store, kind: type[DesiredRow] | type[KnownDriver], account: str
 def _to_candidate(row: DesiredRow | KnownDriver) -> Candidate:
     return Candidate(
         driver=row.driver,
-        name=name_of(row.profile),
+        name=shown_name(row.profile, row.erased),
         ref_id=row.profile.get("ref_id", ""),
         driveri_driver_id=row.profile.get("driveri_driver_id", ""),
         is_wanted=row.is_wanted if isinstance(row, DesiredRow) else row.is_there,

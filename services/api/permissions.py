@@ -113,6 +113,7 @@ _ALLOW = _on_account(Role.ACCOUNT_MANAGER, Role.ADMIN)
 _TURN = _on_account(Role.MASTER_USER, Role.ADMIN)
 _OPEN = _on_account(Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 _STATE = _on_account(Role.OPERATOR, Role.ADMIN)
+_ERASE = _on_account(Role.MASTER_USER, Role.ACCOUNT_MANAGER, Role.ADMIN)
 _ADMINISTER = _on_installation(Role.ADMIN)
 _WATCH = _on_installation(Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 _REPAIR = _on_installation(Role.OPERATOR, Role.ADMIN)
@@ -155,6 +156,8 @@ PERMISSIONS: Mapping[str, Permission] = {
     "state_driver": _STATE,
     "list_drivers": _READ,
     "show_driver": _READ,
+    "review_erasure": _ERASE,
+    "erase_driver": _ERASE,
     "list_held_deletes": _READ,
     "judge_held_deletes": _APPROVE,
     "list_issues": _READ,

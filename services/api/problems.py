@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from domain.account import NotPermitted
+from domain.portal import NotErasable
 from domain.ports import CredentialsUnreadable
 from domain.store import StoreConflict, StoreFailed
 from services.accounts.handlers import UnknownAccount
@@ -159,6 +160,9 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     ),
     planner.RosterUnreadable: _kind(
         "roster-unreadable", "A target's roster cannot be read", 409, "`detail` says which target, and why."
+    ),
+    NotErasable: _kind(
+        "not-erasable", "The driver cannot be erased now", 409, "`detail` says why, and what has to be done first."
     ),
     StoreConflict: _kind("conflict", "Somebody else changed the same thing meanwhile", 409, _READ_AGAIN),
     sign_in.NoConsole: _kind(

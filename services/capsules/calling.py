@@ -29,6 +29,7 @@ from services.capsules.deciding import ERASED
 from services.projector.breaker import Breakers
 from services.projector.calls import Attempt, Connected, TargetCaller
 from services.projector.deliveries import Deliveries, Outcomes
+from services.projector.erasing import ErasedDrivers
 from services.projector.scans import Freshness
 from services.runtime.context import Assignment
 from services.sandbox import driveri, motive
@@ -217,6 +218,7 @@ class _Projector:
             connected=Connected(lambda _: drivers),
             breakers=breakers,
             outcomes=Outcomes(store, target, clock, breakers, freshness),
+            erased=ErasedDrivers(store, target, clock, assignment, freshness, destroy=len),
         )
         self._begun: list[tuple[Attempt, TargetDrivers | Rejected]] = []
 

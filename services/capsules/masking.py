@@ -46,7 +46,7 @@ _PLAIN: Final = frozenset(
 )
 """Fields of facts that hold nothing about anybody."""
 
-_SOURCES: Final = frozenset({"api", "command line", "export", "push"})
+_SOURCES: Final = frozenset({"api", "command line", "erasure", "export", "push"})
 """Our own words for how something was stated; a client may give another one."""
 
 _REF: Final = re.compile(r"(decision )?[0-9]*")

@@ -77,12 +77,13 @@ class _Report:
     """What all backtests came to."""
 
     def __init__(self) -> None:
-        self.accounts = self.batches = self.drivers = self.unordered = 0
+        self.accounts = self.batches = self.drivers = self.unordered = self.erased = 0
 
     def add(self, summary: Json) -> None:
         self.accounts += 1
         self.batches += summary["batches"]
         self.unordered += summary["unordered"]
+        self.erased += summary["erased"]
         self.drivers += sum(summary["counts"].values())
 
 
@@ -121,6 +122,8 @@ def _print(pages: Iterable[list[Json]], report: _Report) -> None:
             f"{report.unordered} events are older than the record of the order in which they were decided, and were "
             "taken in the order of time: differences may come of that"
         )
+    if report.erased:
+        print_note(f"{report.erased} links of erased drivers were not compared: what was decided for them is gone")
 
 
 def _row(each: Json) -> tuple[str, ...]:

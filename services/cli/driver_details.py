@@ -50,7 +50,10 @@ def _print_stated(found: Json) -> None:
     verb = "stated" if found["is_there"] else "deleted; stated last"
     out.print(f"{found['name'] or 'Without a name'}: portal driver {found['driver']}", markup=False)
     out.print(f"Portal: {verb} at {moment(found['stated_at'])} by {found['source']}.", markup=False)
-    print_table(("field", "the Portal states"), [(name, text) for name, text in found["profile"] if text])
+    if found["erased_at"]:
+        out.print(f"Erased at {moment(found['erased_at'])}: nothing personal is stored any more.", markup=False)
+    if stated := [(name, text) for name, text in found["profile"] if text]:
+        print_table(("field", "the Portal states"), stated)
 
 
 def _print_target(target: Json) -> None:

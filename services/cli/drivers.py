@@ -25,6 +25,7 @@ from services.cli.client import (
     ask,
 )
 from services.cli.driver_details import show
+from services.cli.driver_erasing import erase
 from services.cli.driver_search import list_drivers
 from services.cli.printing import out, print_json, print_note, print_table, progress_bar
 from services.wiring.exports import ExportRow, RefusedRow, read_export
@@ -32,6 +33,7 @@ from services.wiring.exports import ExportRow, RefusedRow, read_export
 drivers = typer.Typer(no_args_is_help=True)
 drivers.command("list")(list_drivers)
 drivers.command()(show)
+drivers.command()(erase)
 
 ExportLine = ExportRow | RefusedRow
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain.account import AccountAdded, Mode, ModeSet
-from domain.driver_link import Confirmed, Decision, DeleteDecided, DriverLink, Explained, LinkEvent, Parked
+from domain.driver_link import Confirmed, Decision, DeleteDecided, DriverLink, Explained, LinkErased, LinkEvent, Parked
 from domain.identity import AccountId, PortalDriverId, Target, delivery_stream, link_stream
 from domain.outcomes import CallAnswered, Outcome
 from domain.reconciliation import PlanStep, step_after
@@ -71,6 +71,7 @@ class Backtest:
     """Decides the history of one account again.
 
     `unordered` counts the events from before the order of batches was stored: they are taken in the order of time.
+    `erased` counts links whose drivers were erased: what was decided for them is not compared.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Backtest:
         modes: Modes | None = None,
     ) -> None:
         self.unordered = 0
+        self.erased = 0
         self._scratch = scratch
         self._history = history
         self._account = account
@@ -238,6 +240,11 @@ class Backtest:
         stream = link_stream(self._account, *place)
         here = [each for each in self._scratch.histories([stream]).get(stream, ()) if isinstance(each, Explained)]
         real = self._real(stream)
+        if real is None:
+            # What the Portal stated of the driver is gone, so nothing can be decided by it again.
+            self._parted.add(place)
+            self.erased += 1
+            return
         both = zip(here, real, strict=False)
         at = next((number for number, (ours, theirs) in enumerate(both) if _meaning(ours) != _meaning(theirs)), None)
         if at is None:
@@ -248,9 +255,11 @@ class Backtest:
         self._parted.add(place)
         self._found.append(_otherwise(decided, would_be))
 
-    def _real(self, stream: UUID) -> list[Explained]:
-        """What was really decided for a link, up to the end of the history."""
+    def _real(self, stream: UUID) -> list[Explained] | None:
+        """What was really decided for a link, up to the end of the history; None where its driver was erased."""
         records = self._history.decider.records([stream]).get(stream, ())
+        if any(isinstance(each.event, LinkErased) for each in records):
+            return None
         return [each.event for each in records if each.position <= self._end and isinstance(each.event, Explained)]
 
     def _answers(self, places: Sequence[Place]) -> Iterator[CallAnswered]:

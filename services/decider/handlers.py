@@ -22,6 +22,7 @@ from domain.outcomes import (
     DriverLookedUp,
     HintedDriverGone,
     HintedDriverSeen,
+    ObservedDriverErased,
     ReportEvent,
     RosterScanned,
 )
@@ -32,6 +33,7 @@ from domain.undoing import Former, former_of
 from services.accounts.handlers import AccountRow, accounts_of, keep_accounts, to_account, to_scope
 from services.decider import reconciliations
 from services.decider.batch import RosterChanges, decide_batch, looks_at_claimants
+from services.decider.erasing import forget, to_erasure
 from services.decider.order import BatchOrder, Chore
 from services.decider.read_models import (
     ClaimRow,
@@ -49,6 +51,7 @@ from services.decider.read_models import (
     rows_among,
 )
 from services.runtime.context import ACCOUNTS, CHANGES, Assignment, Clock, outcomes_of
+from services.runtime.forgetting import Forgetting, Forgotten
 from services.runtime.read_models import kept_rows, projected, to_unit
 from services.runtime.service import Backoff
 
@@ -84,6 +87,7 @@ class Decider:
         self._assignment = assignment
         self._rules = rules
         self.order = BatchOrder()
+        self.forgetting = Forgetting(store, assignment)
         self._nothing_waits: dict[type[Row], frozenset[int]] = {}
         self._behind: dict[type[Row], str] = {}
         self._went_on = dict.fromkeys(Target, "")
@@ -105,7 +109,8 @@ class Decider:
     def on_changes(self, events: Sequence[tuple[int, Event]]) -> Unit:
         """Keep what the Portal wants, whether sync is on or off; decide each change where it is.
 
-        Nothing follows from a change whose sequence is not above the last one of its driver.
+        Nothing follows from a change whose sequence is not above the last one of its driver. A driver that was erased
+        is forgotten wherever it is.
         """
         now, known = self._clock(), kept_rows(self._store)
         rows = project_desired_drivers(events, known)
@@ -113,15 +118,21 @@ class Decider:
         accounts = accounts_of(self._store, (row.account for row in rows))
         ready = self._ready(accounts)
         decisions = [
-            _by_rule(
+            (desired_of(row, target, self._rules), to_erasure(self._store, row, target, now))
+            if row.erased
+            else _by_rule(
                 deciding.decide,
                 desired_of(row, target, self._rules),
                 _trigger(accounts[row.account], target, now, "change", str(row.sequence)),
             )
             for row in rows
             for target in Target
-            if (AccountId(row.account), target) in ready
+            if row.erased or (AccountId(row.account), target) in ready
         ]
+        for row in rows:
+            if row.erased:
+                forget(self._store, unit, row)
+                self.forgetting.look_again()
         self._decide(unit, decisions, now)
         self.order.consumed(unit, CHANGES, events, now)
         return unit
@@ -137,6 +148,9 @@ class Decider:
         if scans := [event for event in reports if isinstance(event, RosterScanned)]:
             unit.keep(reconciliations.begun(self._store, scans))
         unit.keep(retries(reports))
+        for event in (each for each in reports if isinstance(each, ObservedDriverErased)):
+            unit.keep([Forgotten(account=event.account, driver=event.driver or event.key)])
+            self.forgetting.look_again()
         answers = [event for event in reports if isinstance(event, CallAnswered)]
         hinted = [event for event in reports if isinstance(event, _Hinted)]
         decided = [event for event in reports if isinstance(event, CallAnswered | _Hinted)]

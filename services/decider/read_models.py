@@ -6,6 +6,7 @@ Each row follows from the events of a log; the same functions keep them live, an
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import ClassVar, Final, TypeVar, cast
 
 from domain.claims import move_claims
@@ -16,14 +17,15 @@ from domain.outcomes import (
     BreakerClosed,
     BreakerOpened,
     CallAnswered,
+    ObservedDriverErased,
     ObservedDriverGone,
     ObservedDriverSeen,
     ReportEvent,
     RosterScanFailed,
     RosterScanned,
 )
-from domain.portal import Change, DriverDeleted
-from domain.profile import tidy
+from domain.portal import Change, DriverDeleted, DriverErased
+from domain.profile import EXTERNAL_ID, SPECS, chosen, is_erased, tidy
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused, found_by
 from domain.rules import RULES, Rules
 from domain.store import Row, Store, Where, pages
@@ -36,7 +38,10 @@ from services.runtime.read_models import Events, Project, ReadModel, Rows
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredRow(Row):
-    """What the Portal last stated of a driver; `position` is that change's place in the stream."""
+    """What the Portal last stated of a driver; `position` is that change's place in the stream.
+
+    Of one that was `erased`, since then (ISO 8601), there is no profile.
+    """
 
     TABLE: ClassVar[str] = "desired_drivers"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
@@ -48,12 +53,16 @@ class DesiredRow(Row):
     is_wanted: bool
     position: int
     profile: dict[str, str]
+    erased: str = ""
 
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedRow(Row):
-    """A target driver as it was last seen, and since when it was; `identifier` is that of its key."""
+    """A target driver as it was last seen, and since when it was; `identifier` is that of its key.
+
+    Of one that was linked to a driver who is erased the profile has our external id, where the target keeps one.
+    """
 
     TABLE: ClassVar[str] = "roster"
     KEY: ClassVar[tuple[str, ...]] = ("account", "target", "identifier")
@@ -320,15 +329,17 @@ def rows_among(
     return found
 
 
-def to_desired_row(change: Change, position: int) -> DesiredRow:
-    """What the Portal states by a change."""
+def to_desired_row(change: Change | DriverErased, position: int) -> DesiredRow:
+    """What the Portal states by a change, or what is left of that after an erasure."""
+    profile = {} if isinstance(change, DriverErased) else change.profile
     return DesiredRow(
         account=change.account,
         driver=change.driver,
-        sequence=change.sequence,
-        is_wanted=not isinstance(change, DriverDeleted),
+        sequence=change.originator_version,
+        is_wanted=not isinstance(change, DriverDeleted | DriverErased),
         position=position,
-        profile=tidy(change.profile),
+        profile=profile if is_erased(profile) else tidy(profile),
+        erased=change.at.isoformat() if isinstance(change, DriverErased) else "",
     )
 
 
@@ -419,16 +430,16 @@ def to_delete_rows(events: Iterable[LinkEvent]) -> Iterator[DeleteRow]:
 
 
 def project_desired_drivers(events: Events, rows: Rows) -> list[DesiredRow]:
-    """The last change of each driver; returns what each change states that says something new.
+    """The last change of each driver; returns what each change, or erasure, states that says something new.
 
     Nothing follows from a change whose sequence is not above the last one of its driver.
     """
-    changes = [(at, event) for at, event in events if isinstance(event, Change)]
+    changes = [(at, event) for at, event in events if isinstance(event, Change | DriverErased)]
     rows.load(DesiredRow, ((change.account, change.driver) for _, change in changes))
     stated: list[DesiredRow] = []
     for at, change in changes:
         last = rows.get(DesiredRow, change.account, change.driver)
-        if last is None or change.sequence > last.sequence:
+        if last is None or change.originator_version > last.sequence:
             stated.append(to_desired_row(change, at))
             rows.put(stated[-1])
     return stated
@@ -512,14 +523,15 @@ class _Claimants:
 
 def project_rosters(events: Events, rows: Rows) -> None:
     """The target drivers as they were last seen, and their identifiers."""
-    reported: dict[tuple[str, str, str], ReportEvent] = {}
+    reported: dict[tuple[str, str, str], list[ReportEvent]] = defaultdict(list)
     for _, report in events:
         if isinstance(report, ReportEvent):
             for identifier in _identifiers_reported(report):
-                reported[report.account, report.target, identifier] = report
+                reported[report.account, report.target, identifier].append(report)
     rows.load(ObservedRow, reported)
-    for (account, target, identifier), report in reported.items():
-        before, after = rows.get(ObservedRow, account, target, identifier), _row_after(identifier, report)
+    for (account, target, identifier), reports in reported.items():
+        before = rows.get(ObservedRow, account, target, identifier)
+        after = reduce(lambda row, report: _row_after(identifier, report, row), reports, before)
         if before == after:
             continue
         if after is None:
@@ -572,21 +584,29 @@ def _identifiers_reported(report: ReportEvent) -> Iterator[str]:
     target = Target(report.target)
     if isinstance(report, CallAnswered) and report.left:
         yield key_identifier(target, Key(report.left))
-    if isinstance(report, CallAnswered | ObservedDriverSeen | ObservedDriverGone) and report.key:
+    if isinstance(report, CallAnswered | ObservedDriverSeen | ObservedDriverGone | ObservedDriverErased) and report.key:
         yield key_identifier(target, Key(report.key))
 
 
-def _row_after(identifier: str, report: ReportEvent) -> ObservedRow | None:
+def _row_after(identifier: str, report: ReportEvent, before: ObservedRow | None) -> ObservedRow | None:
     """The target driver with this identifier after a report about it; None: it is gone."""
     target = Target(report.target)
+    if isinstance(report, ObservedDriverErased):
+        return replace(before, profile=_external_id(target, report.driver)) if before else None
     if not isinstance(report, CallAnswered | ObservedDriverSeen) or not report.key:
         return None
     if key_identifier(target, Key(report.key)) != identifier:
         return None
-    seen = ObservedDriver(
-        key=Key(report.key), active=report.active, profile=report.profile, seen_at=report.at.isoformat()
-    )
+    profile = report.profile
+    if is_erased(profile):
+        profile = chosen(before.profile, EXTERNAL_ID.fields) if before else {}
+    seen = ObservedDriver(key=Key(report.key), active=report.active, profile=profile, seen_at=report.at.isoformat())
     return to_roster_row(AccountId(report.account), target, seen)
+
+
+def _external_id(target: Target, driver: str) -> dict[str, str]:
+    """What is kept of the profile of a target driver that was linked to this driver: by it a re-hire is recognised."""
+    return {EXTERNAL_ID.field: driver} if EXTERNAL_ID in SPECS[target].matched_by and driver else {}
 
 
 def project_reconciliations(events: Events, rows: Rows) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Final
 
 from domain.cleaning import folded
 from domain.identity import AccountId, PortalDriverId
-from domain.portal import PortalDriver, PortalDriverEvent, apply
+from domain.portal import DriverErased, PortalDriver, PortalDriverEvent, apply
 from domain.profile import Profile
 from domain.store import Row, Unit, key_of
 from services.runtime.context import CHANGES
@@ -15,7 +16,7 @@ from services.runtime.read_models import Events, ReadModel, Rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownDriver(Row):
-    """A portal driver as it was stated last."""
+    """A portal driver as it was stated last, and when it was `erased` (ISO 8601), unless it was stated since."""
 
     TABLE: ClassVar[str] = "known_drivers"
     KEY: ClassVar[tuple[str, ...]] = ("account", "driver")
@@ -28,6 +29,7 @@ class KnownDriver(Row):
     missed: bool
     ref_id: str
     profile: dict[str, str]
+    erased: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class SearchTerm(Row):
 
     Of a name that is the rest of it from each of its words on, and `place` is that of the word; of an id it is the
     version of the driver that stated it, and those that it had once stay. `field` is that of the profile, or `driver`
-    for the Portal's id, or `name`. Those of a deleted driver stay too.
+    for the Portal's id, or `name`. Those of a deleted driver stay too, and of an erased one only the Portal's id.
     """
 
     TABLE: ClassVar[str] = "search_terms"
@@ -163,6 +165,7 @@ def to_portal_driver(row: KnownDriver) -> PortalDriver:
         version=row.version,
         profile=row.profile if row.is_there else None,
         missed=row.missed,
+        erased_at=datetime.fromisoformat(row.erased) if row.erased else None,
     )
 
 
@@ -177,6 +180,7 @@ def to_row(known: PortalDriver) -> KnownDriver:
         missed=known.missed,
         ref_id=profile.get("ref_id", ""),
         profile=profile,
+        erased=known.erased_at.isoformat() if known.erased_at else "",
     )
 
 
@@ -230,6 +234,14 @@ def _new_words(before: PortalDriver, stated: Profile) -> Iterator[SearchTerm]:
         yield from (_placed(before, "name", place, name) for place, name in enumerate(names))
 
 
+def _terms_of(driver: PortalDriver) -> Iterator[SearchTerm]:
+    """Every text by which a driver may be found that the Portal stated so often, but for the Portal's id."""
+    for version in range(1, driver.version):
+        yield from (_placed(driver, field, version, "") for field in SEARCHED_IDS[1:])
+    yield _placed(driver, "email", 0, "")
+    yield from (_placed(driver, "name", place, "") for place in range(MOST_WORDS))
+
+
 def _placed(driver: PortalDriver, field: str, place: int, term: str) -> SearchTerm:
     return SearchTerm(account=driver.account, driver=driver.driver, field=field, place=place, term=term)
 
@@ -247,6 +259,14 @@ def keep_terms(unit: Unit, before: PortalDriver, after: PortalDriver) -> None:
             unit.remove(SearchTerm, dict(zip(SearchTerm.KEY, key, strict=True)))
 
 
+def forget_driver(unit: Unit, after: PortalDriver) -> None:
+    """Store in the unit what is known of a driver after its erasure, and by what it is found: the Portal's id."""
+    place = {"account": after.account, "driver": after.driver}
+    for kind in (ReKeyingRow, SearchTerm):
+        unit.remove(kind, place)
+    unit.keep([to_row(after), _placed(after, "driver", 0, _term(after.driver))])
+
+
 def project_known_drivers(events: Events, rows: Rows) -> None:
     """What is known of the Portal's drivers after these changes, and by what they are found."""
     facts = [event for _, event in events if isinstance(event, PortalDriverEvent)]
@@ -261,6 +281,9 @@ def project_known_drivers(events: Events, rows: Rows) -> None:
             known[driver] = to_portal_driver(row) if row else start
         before, after = known[driver], apply(known[driver], fact)
         known[driver] = after
+        if isinstance(fact, DriverErased):
+            stated.pop(driver, None)
+            _remove_terms(rows, after)
         if after.profile is not None and after.profile != before.profile:
             for term in _new_ids(before, after, after.profile):
                 rows.put(term)
@@ -270,6 +293,11 @@ def project_known_drivers(events: Events, rows: Rows) -> None:
         _put_words(rows, first, profile)
     for each in known.values():
         rows.put(to_row(each))
+
+
+def _remove_terms(rows: Rows, erased: PortalDriver) -> None:
+    for term in _terms_of(erased):
+        rows.remove(SearchTerm, *key_of(term))
 
 
 def _put_words(rows: Rows, before: PortalDriver, stated: Profile) -> None:

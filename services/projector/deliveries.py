@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import structlog
 
 from domain.account import Account, Mode, ReconciliationRequested
-from domain.driver_link import DeleteDecided, RenameDecided
+from domain.driver_link import DeleteDecided, LinkErased, RenameDecided
 from domain.failures import CLASSES, MOST_TRIES, CallFailure, FailureClass, Park, Reason, Rejected, Retry, after_failure
 from domain.identity import AccountId, Key, Target, delivery_stream, link_stream
 from domain.matching import ObservedDriver
@@ -27,11 +27,14 @@ from domain.store import FILLED, Event, Store, StoreConflict, StoreFailed, Unit
 from services.accounts.handlers import accounts_of, keep_accounts
 from services.projector.breaker import Breakers, EndedCall
 from services.projector.calls import Attempt, Connected, OutcomeUnknown, Result, Withdrawn, failure_of
+from services.projector.erasing import ErasedDrivers
 from services.projector.read_models import (
     FIRST_OF_ALL,
     DeliveryRow,
     Driver,
     LookUp,
+    RosterRow,
+    as_seen,
     at_once,
     project_decisions,
     project_roster,
@@ -208,7 +211,7 @@ class Outcomes:
                 left = delivery.key if is_rename else None
                 return row, self._answered(row, attempt, Outcome.CONFIRMED, seen, left=left, is_shown=is_shown)
             case Exists(seen=seen):
-                return row, self._answered(row, attempt, Outcome.EXISTS, seen)
+                return row, self._answered(row, attempt, Outcome.EXISTS, self._as_reported(attempt, seen))
             case Missing(key=key):
                 return row, self._answered(row, attempt, Outcome.MISSING, left=key)
             case _:
@@ -238,6 +241,11 @@ class Outcomes:
         if tries or CLASSES[failure.reason] is FailureClass.RATE_LIMITED:
             return row, None
         return row, self._answered(row, attempt, Outcome.DEFERRED, reason=failure.reason, detail=failure.detail)
+
+    def _as_reported(self, attempt: Attempt, seen: ObservedDriver) -> ObservedDriver:
+        """The driver that is there already, without its profile where that was erased."""
+        known = self._store.select(RosterRow, {"account": str(attempt.driver[0]), "key": seen.key})
+        return replace(seen, profile=as_seen(known[0], seen.profile)) if known else seen
 
     def _answered(
         self,
@@ -290,6 +298,7 @@ class Deliveries:
         connected: Connected,
         breakers: Breakers,
         outcomes: Outcomes,
+        erased: ErasedDrivers,
         on_changed: Callable[[Iterable[str]], None] = lambda _: None,
         most_calls: int = MOST_CALLS,
     ) -> None:
@@ -303,6 +312,7 @@ class Deliveries:
         self._connected = connected
         self._breakers = breakers
         self._outcomes = outcomes
+        self._erased = erased
         self._on_changed = on_changed
         self._begin: Begin | None = None
         self._wake: Callable[[], None] = lambda: None
@@ -342,6 +352,7 @@ class Deliveries:
         rows = kept_rows(self._store)
         project_decisions(self.target, events, rows, self._due_after)
         unit = to_unit(rows.changes())
+        self._erased.forget(unit, [event for _, event in events if isinstance(event, LinkErased)])
         changed = [row for row in unit.rows.values() if isinstance(row, DeliveryRow)]
         self._start_at_once(unit, sorted(changed, key=attrgetter("due")))
         return unit

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, ClassVar, Final, TypeVar, assert_never
 
-from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkEvent, Parked
+from domain.driver_link import Confirmed, Decision, DeleteHeld, LinkErased, LinkEvent, Parked
 from domain.failures import MOST_TRIES
 from domain.identity import AccountId, Key, PortalDriverId, Target
 from domain.outcomes import (
@@ -19,13 +19,14 @@ from domain.outcomes import (
     BreakerOpened,
     CallAnswered,
     DriverLookedUp,
+    ObservedDriverErased,
     ObservedDriverGone,
     ObservedDriverSeen,
     Outcome,
     RosterScanFailed,
     RosterScanned,
 )
-from domain.profile import Profile
+from domain.profile import Profile, erased_profile
 from domain.situations import Situation
 from domain.store import FILLED, Row, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
@@ -142,7 +143,7 @@ class RosterRow(Row):
     """A target driver as we last saw it; gone ones stay, as not there.
 
     `version` counts what scans reported of it. `fingerprint` stands for all that is shown of it, so that no
-    personal data has to be kept to know whether it has changed.
+    personal data has to be kept to know whether it has changed. Of one that `is_erased` no profile is reported.
     """
 
     TABLE: ClassVar[str] = "roster"
@@ -154,6 +155,7 @@ class RosterRow(Row):
     is_there: bool
     active: bool
     fingerprint: str
+    is_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +286,7 @@ class BreakerRow(Row):
 
 R = TypeVar("R", bound=RosterRow)
 
-DriverReport = CallAnswered | ObservedDriverSeen | ObservedDriverGone
+DriverReport = CallAnswered | ObservedDriverSeen | ObservedDriverGone | ObservedDriverErased
 """A report about a target driver."""
 
 
@@ -296,7 +298,7 @@ def body_after(event: LinkEvent) -> dict[str, Any] | None:
     if isinstance(event, Decision):
         return to_delivery(event).to_json()
     has_ended = isinstance(event, Confirmed) and not event.decision
-    return {} if has_ended or isinstance(event, Parked | DeleteHeld) else None
+    return {} if has_ended or isinstance(event, Parked | DeleteHeld | LinkErased) else None
 
 
 def decided(known: DeliveryRow, event: LinkEvent) -> DeliveryRow:
@@ -335,12 +337,28 @@ def shown_after(known: R, report: DriverReport) -> R:
     match report:
         case ObservedDriverGone():
             return replace(known, version=version, is_there=False, active=False, fingerprint="")
+        case ObservedDriverErased():
+            is_erased = report.driver != ""
+            shown = (
+                fingerprint(known.key, erased_profile(), active=known.active) if is_erased and known.is_there else ""
+            )
+            return replace(known, version=version, fingerprint=shown, is_erased=is_erased)
         case CallAnswered() if report.key != known.key:
             return replace(known, is_there=False, active=False, fingerprint="")
         case CallAnswered():
-            version = known.version
+            # What a call of ours has brought about is another driver's, or the same one's who is back.
+            version, known = known.version, replace(known, is_erased=known.is_erased and not _is_confirmed(report))
     shown = fingerprint(known.key, report.profile, active=report.active)
     return replace(known, version=version, is_there=True, active=report.active, fingerprint=shown)
+
+
+def _is_confirmed(report: CallAnswered) -> bool:
+    return report.outcome == Outcome.CONFIRMED
+
+
+def as_seen(known: RosterRow, profile: Profile) -> Profile:
+    """What is reported of a target driver of this row that is shown with this profile."""
+    return erased_profile() if known.is_erased else profile
 
 
 def fingerprint(key: str, profile: Profile, *, active: bool) -> str:

@@ -24,6 +24,7 @@ from domain.matching import ObservedDriver, UnreadableRecords
 from domain.outcomes import (
     HintedDriverGone,
     HintedDriverSeen,
+    ObservedDriverErased,
     ObservedDriverGone,
     ObservedDriverSeen,
     ReportOrigin,
@@ -41,6 +42,7 @@ from services.projector.read_models import (
     RosterRow,
     ScanProgress,
     ScanRow,
+    as_seen,
     fingerprint,
     keys_of,
     scan_after,
@@ -117,11 +119,13 @@ class RosterReports:
         known = self._known(account, [*shown]) if as_known < len(drivers) else {}
         for driver in drivers if as_known < len(drivers) else ():
             row = known.get(driver.key) or unseen(account, driver.key)
-            if row.fingerprint != shown[driver.key] and driver.key not in newer:
+            profile, stands_for = as_seen(row, driver.profile), shown[driver.key]
+            if row.is_erased:
+                stands_for = fingerprint(row.key, profile, active=driver.active)
+                as_known += row.fingerprint == stands_for
+            if row.fingerprint != stands_for and driver.key not in newer:
                 report = HintedDriverSeen if is_hinted else ObservedDriverSeen
-                seen = report(
-                    **self._driver_origin(row), key=row.key, active=driver.active, profile=dict(driver.profile)
-                )
+                seen = report(**self._driver_origin(row), key=row.key, active=driver.active, profile=dict(profile))
                 unit.events.append(seen)
                 unit.keep([shown_after(row, seen)])
         return as_known
@@ -136,6 +140,13 @@ class RosterReports:
                 gone = report(**self._driver_origin(row), key=row.key)
                 unit.events.append(gone)
                 unit.keep([shown_after(row, gone)])
+
+    def add_erased(self, unit: Unit, account: AccountId, drivers: Mapping[Key, str]) -> None:
+        """Report that what was seen of target drivers is erased, each with its portal driver; see the event."""
+        for row in self._known(account, [*drivers]).values():
+            erased = ObservedDriverErased(**self._driver_origin(row), key=row.key, driver=drivers[Key(row.key)])
+            unit.events.append(erased)
+            unit.keep([shown_after(row, erased)])
 
     def origin(self, last: ScanRow) -> ReportOrigin:
         """The first fields of the next report in the history of a roster's scans."""

@@ -338,6 +338,10 @@ class CachingStore:
         """All rows as they are stored, in the order of their keys."""
         return self.behind.scan(row)
 
+    def end_erasing(self) -> None:
+        """Let what was erased be overwritten now."""
+        self.behind.end_erasing()
+
     def close(self) -> None:
         """Let go of the store."""
         self.behind.close()

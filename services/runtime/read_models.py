@@ -83,10 +83,6 @@ class RebuildableStore(ChainedStore, Protocol):
         """
         ...
 
-    def end_erasing(self) -> None:
-        """Let what was erased be overwritten now, where the store decides that itself. Raises `StoreFailed`."""
-        ...
-
     def last_of(self, account: str) -> int:
         """The position of an account's last event; 0 where there is none. Raises `StoreFailed`."""
         ...

@@ -85,7 +85,7 @@ class Distributed:
                 self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
             access_store = self._table_store(_ACCESS, opened)
-        given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()))
+        given = self._dependencies(lambda: credentials, lambda: None, Assignment(held=()), keys)
         built = {name: spec.build(stores[name], given) for name, spec in SERVICES.items()}
         installation = to_installation(
             stores,
@@ -226,7 +226,7 @@ class Distributed:
             keys = self.profile_keys(opened)
             store = spec.caching_owned(self._store(spec, opened, keys))
             assignment = Assignment(self.partition_of, held=())
-            given = self._dependencies(credentials, leader_lock, assignment)
+            given = self._dependencies(credentials, leader_lock, assignment, keys)
             built = spec.build(store, given)
             partitions = Partitions(built.service, store, assignment, resume=built.resume, drain=built.drain)
             return Process(
@@ -270,11 +270,13 @@ class Distributed:
         credentials: Callable[[], CredentialsTable],
         leader_lock: Callable[[], LeaderLock | None],
         assignment: Assignment,
+        keys: ProfileKeys,
     ) -> Dependencies:
         return Dependencies(
             self._settings,
             credentials=credentials,
             leader_lock=leader_lock,
+            profile_keys=keys,
             assignment=assignment,
             clock=utc_now,
             notifier=Notifier(),

@@ -40,15 +40,16 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
     Read models of another version are made again first. `is_idle`: no service will be run.
     """
     credentials = CredentialsFile(settings.data / "credentials")
+    keys = open_keys(settings.data, clock)
     given = Dependencies(
         settings,
         credentials=lambda: credentials,
         leader_lock=lambda: None,
+        profile_keys=keys,
         assignment=Assignment(),
         clock=clock,
         notifier=Notifier(),
     )
-    keys = open_keys(settings.data, clock)
     stores = open_stores(settings.data, keys)
     access = Access(_access_store(settings.data), clock)
     _erase(settings, stores, clock(), (credentials.forget, access.forget, keys.destroy_all))

@@ -5,7 +5,7 @@ what the API says of services and of what they have left to do follow from `SERV
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,7 @@ from adapters.store.sqlite import SqliteStore
 from adapters.webhooks import HttpReceivers
 from domain.identity import Target
 from domain.ports import CredentialsKeeper, ProfileKeys
+from domain.profile import DataSubject
 from domain.reconciliation import PlanStep
 from domain.store import FILLED, Row, Store, StoreFailed, Where
 from services.accounts.handlers import READ_MODELS as ACCOUNT_MODELS
@@ -32,6 +33,7 @@ from services.decider.dry_run import PlanChecks
 from services.decider.handlers import Decider
 from services.decider.order import BatchRow
 from services.intake import read_models as intake
+from services.intake.erasing import BegunErasure, Erasing
 from services.intake.handlers import Hourly, Intake
 from services.intake.polling import LOOK, ListReader, Polling
 from services.intake.pushing import Pushes
@@ -39,6 +41,7 @@ from services.projector import read_models as projector
 from services.projector.breaker import Breakers, Probing
 from services.projector.calls import Connected, Connecting, Pause
 from services.projector.deliveries import Deliveries, Outcomes
+from services.projector.erasing import ErasedDrivers
 from services.projector.read_models import read_models_of
 from services.projector.reads import DriverReads
 from services.projector.scanning import Scanning
@@ -47,6 +50,7 @@ from services.projector.service import ProjectorApp
 from services.runtime.caching import CachingStore, OwnedCachingStore
 from services.runtime.consumer import PartitionOf
 from services.runtime.context import ACCOUNTS, CHANGES, DECISIONS, OUTCOMES, WEBHOOKS, Assignment, Clock, outcomes_of
+from services.runtime.forgetting import Forgotten
 from services.runtime.partitions import Action, OwnedStore, nothing
 from services.runtime.read_models import ReadModel
 from services.runtime.service import LeaderLock, Notifier, Service
@@ -68,11 +72,13 @@ class Dependencies:
         *,
         credentials: Callable[[], Credentials],
         leader_lock: Callable[[], LeaderLock | None],
+        profile_keys: ProfileKeys,
         assignment: Assignment,
         clock: Clock,
         notifier: Notifier,
     ) -> None:
         self.settings = settings
+        self.profile_keys = profile_keys
         self.leader_lock = leader_lock
         self.assignment = assignment
         self.clock = clock
@@ -180,6 +186,7 @@ def build_accounts(store: Store, given: Dependencies) -> Built:
 def build_intake(store: Store, given: Dependencies) -> Built:
     """Intake, with its polling of the Portal's API."""
     chores = [
+        Hourly(Erasing(store, given.profile_keys.destroy).go_on, given.clock),
         Hourly(Intake(store, given.clock).forget_unfinished_snapshots, given.clock),
         Hourly(Pushes(store, given.clock).forget_old, given.clock),
     ]
@@ -216,7 +223,13 @@ def build_decider(store: Store, *, clock: Clock, notifier: Notifier, assignment:
         **dict.fromkeys(OUTCOMES, deciding.on_reports),
     }
     checks = PlanChecks(store, clock, in_hand=deciding.planned_accounts, scratch=open_dry_run, order=deciding.order)
-    chores = [deciding.look_again, checks.check_plans, deciding.reconcile, deciding.retry]
+    chores: Sequence[Callable[[], int]] = [
+        deciding.forgetting,
+        deciding.look_again,
+        checks.check_plans,
+        deciding.reconcile,
+        deciding.retry,
+    ]
     return Service(
         "decider",
         store=store,
@@ -235,13 +248,18 @@ def build_projector(
     clock: Clock,
     notifier: Notifier,
     assignment: Assignment,
+    destroy: Callable[[Collection[DataSubject]], object],
     pause: Pause = asyncio.sleep,
 ) -> ProjectorApp:
-    """The projector of this target on its store, for the accounts of its assignment."""
+    """The projector of this target on its store, for the accounts of its assignment.
+
+    `destroy` is for the keys of target drivers that are erased.
+    """
     connected, breakers = Connected(connect), Breakers(store, target, clock, assignment)
     freshness = Freshness()
     reads = DriverReads(store, target, clock, assignment, breakers, freshness)
     scans = Scans(store, target, clock, assignment, breakers, freshness)
+    erased = ErasedDrivers(store, target, clock, assignment, freshness, destroy=destroy)
     deliveries = Deliveries(
         store,
         target,
@@ -251,6 +269,7 @@ def build_projector(
         connected=connected,
         breakers=breakers,
         outcomes=Outcomes(store, target, clock, breakers, freshness),
+        erased=erased,
         on_changed=scans.schedule.look_up_again,
     )
     service = Service(
@@ -260,6 +279,7 @@ def build_projector(
         clock=clock,
         notifier=notifier,
         handlers={ACCOUNTS: deliveries.on_accounts, DECISIONS: deliveries.on_decisions},
+        chores=[erased.chore],
         on_stored=deliveries.on_stored,
     )
     return ProjectorApp(
@@ -294,6 +314,7 @@ def _projector(target: Target) -> Callable[[Store, Dependencies], Built]:
             clock=given.clock,
             notifier=given.notifier,
             assignment=given.assignment,
+            destroy=given.profile_keys.destroy,
         )
         return Built(service=app.service, run=app.run, resume=app.resume, drain=app.drain, projector=app)
 
@@ -344,7 +365,9 @@ _INTAKE = ServiceSpec(
         intake.ReKeyingRow,
         intake.PushRow,
         intake.RefusedPushRow,
+        BegunErasure,
     ),
+    to_do=((BegunErasure, {}),),
 )
 _DECIDER = ServiceSpec(
     kind="decider",
@@ -355,8 +378,8 @@ _DECIDER = ServiceSpec(
     read_models=decider.READ_MODELS,
     cached=(AccountRow, decider.DesiredRow, decider.ObservedRow, decider.LinkRow, decider.ClaimRow),
     cached_groups=(decider.RosterScanRow, decider.RosterIdentifier),
-    work=(decider.Look, decider.RunningReconciliation, decider.RetryRow, BatchRow),
-    to_do=((decider.Look, {}), (decider.RunningReconciliation, {}), (decider.RetryRow, {})),
+    work=(decider.Look, decider.RunningReconciliation, decider.RetryRow, BatchRow, Forgotten),
+    to_do=((decider.Look, {}), (decider.RunningReconciliation, {}), (decider.RetryRow, {}), (Forgotten, {})),
 )
 
 
@@ -371,12 +394,13 @@ def _projector_of(target: Target) -> ServiceSpec:
         build=_projector(target),
         read_models=read_models_of(target),
         cached=(AccountRow, projector.DeliveryRow, projector.RosterRow),
-        work=(projector.ScanProgress, projector.LookUp, projector.Hint),
+        work=(projector.ScanProgress, projector.LookUp, projector.Hint, Forgotten),
         to_do=(
             (projector.DeliveryRow, {"due": FILLED}),
             (projector.DeliveryRow, projector.UNDER_WAY),
             (projector.LookUp, {}),
             (projector.Hint, {}),
+            (Forgotten, {}),
         ),
     )
 
@@ -492,6 +516,7 @@ def to_installation(
         running=RunningServices(SERVICES.values(), running, command=command),
         accounts=Accounts(stores["accounts"], given.clock),
         intake=Intake(stores["intake"], given.clock),
+        erasing=Erasing(stores["intake"], given.profile_keys.destroy),
         pushes=Pushes(stores["intake"], given.clock),
         webhooks=Endpoints(stores["webhooks"], given.clock, allows_private=given.settings.webhooks_private),
         clock=given.clock,

@@ -206,6 +206,7 @@ async def run_until(is_done: Callable[[], bool], store: Store, target: Target, c
         clock=utc_now,
         notifier=notifier,
         assignment=Assignment(),
+        destroy=len,
     )
     notified = notifier.waiter()
     began, running = perf_counter(), asyncio.create_task(app.run())

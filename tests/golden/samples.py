@@ -34,6 +34,7 @@ from domain.driver_link import (
     DeleteRejected,
     DriftFound,
     LinkDecided,
+    LinkErased,
     Parked,
     Rationale,
     Refused,
@@ -69,12 +70,13 @@ from domain.outcomes import (
     DriverLookedUp,
     HintedDriverGone,
     HintedDriverSeen,
+    ObservedDriverErased,
     ObservedDriverGone,
     ObservedDriverSeen,
     RosterScanFailed,
     RosterScanned,
 )
-from domain.portal import DriverCreated, DriverDeleted, DriverMissed, DriverSeenAgain, DriverUpdated
+from domain.portal import DriverCreated, DriverDeleted, DriverErased, DriverMissed, DriverSeenAgain, DriverUpdated
 from domain.reconciliation import ReconciliationCompleted, ReconciliationRefused
 from domain.store import Event
 
@@ -241,6 +243,13 @@ _ALL: tuple[Event, ...] = (
     DriverMissed(**_of_driver(3)),
     DriverSeenAgain(**_of_driver(4)),
     DriverDeleted(**_of_driver(5), profile=_PROFILE),
+    DriverErased(
+        **{**_of_driver(6), "source": "erasure"},
+        by="morgan@example.com",
+        role="master_user",
+        authenticated="operator",
+        note="asked for on 12 March",
+    ),
     CreateDecided(**_decided(1, key=None, answers=0)),
     LinkDecided(**_decided(2, fields=["email"], waits_for="driverid:d-417")),
     RenameDecided(**_decided(3, desired_key="D-418")),
@@ -294,6 +303,7 @@ _ALL: tuple[Event, ...] = (
         detail="the Portal has changed or deleted the driver since",
         rationale=_BECAUSE,
     ),
+    LinkErased(**_of_link(19), keys=["D-417", "D-418"], elsewhere=["D-418"]),
     CallAnswered(
         **_origin(1),
         originator_id=delivery_stream(_ACCOUNT, _TARGET, _DRIVER),
@@ -322,6 +332,7 @@ _ALL: tuple[Event, ...] = (
     ObservedDriverGone(**_seen(2)),
     HintedDriverSeen(**_seen(3), active=False, profile=_PROFILE),
     HintedDriverGone(**_seen(4)),
+    ObservedDriverErased(**_seen(5), driver=_DRIVER),
     RosterScanned(
         **_scanned(1),
         drivers=1500,

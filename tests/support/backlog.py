@@ -12,6 +12,7 @@ from services.decider.read_models import Look, RetryRow, RunningReconciliation
 from services.projector.read_models import DeliveryRow, Hint, LookUp
 from services.projector.scans import ScanSchedule
 from services.runtime.context import Assignment, utc_now
+from services.runtime.forgetting import Forgotten
 from services.runtime.service import Service
 from services.wiring.distributed import to_kafka_access
 from services.wiring.registry import LOGS, SERVICES
@@ -84,11 +85,11 @@ class Backlog:
 
     def _in_hand(self, name: str, store: Store) -> int:
         if name == self._installation.decider_service.name:
-            return _counted(store, Look, RetryRow, RunningReconciliation, Resubmission)
+            return _counted(store, Look, RetryRow, RunningReconciliation, Resubmission, Forgotten)
         due = 0
         for target, app in self._installation.projectors.items():
             if app.service.name == name:
-                due = _counted(store, LookUp) + _counted(store, Hint) + _in_work(store) + _scans_due(store, target)
+                due = _counted(store, LookUp, Hint, Forgotten) + _in_work(store) + _scans_due(store, target)
         return due
 
 

@@ -1,11 +1,11 @@
 """Small fleets to which everything happens that can: the same ones each time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from random import Random
 
-from domain.driver_link import LinkEvent
+from domain.driver_link import DriverLink, LinkErased, LinkEvent, apply, erase, keys_of, unlinked
 from domain.identity import AccountId, PortalDriverId, Target, link_stream
 from tests.support.happenings import BY_HAND, IN_THE_PORTAL, LOST_ANSWERS, NEW_TERMS, ON_THE_WAY, kind
 from tests.support.simulation import Simulation
@@ -56,7 +56,21 @@ def _fleet(account: str, target: Target) -> list[LinkEvent]:
         drawn.happening(chance.randrange(_NUMBERS))(simulation)
     for happening in (Simulation.run, Simulation.undo, Simulation.run, Simulation.undo):
         happening(simulation)
-    return [_of(account, target, event) for event in simulation.decider.log]
+    log = [*simulation.decider.log]
+    return [_of(account, target, event) for event in (*log, *_erased(log))]
+
+
+def _erased(log: Sequence[LinkEvent]) -> Iterator[LinkErased]:
+    """That one of those who have no target driver in the end is erased, be it still set aside or under way."""
+    known: dict[str, DriverLink] = {}
+    for event in log:
+        start = unlinked(AccountId(event.account), Target(event.target), PortalDriverId(event.driver))
+        known[event.driver] = apply(known.get(event.driver, start), event)
+    ended = [link for _, link in sorted(known.items()) if not link.is_live]
+    for link in ended[:1]:
+        yield from erase(
+            link, log[-1].at, keys=keys_of(each for each in log if each.driver == link.driver), elsewhere=()
+        )
 
 
 def _of(account: str, target: Target, event: LinkEvent) -> LinkEvent:

@@ -1,7 +1,7 @@
 """Every service on real stores in a folder, with a twin for each account's target, one step at a time."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,12 @@ from domain.driver_link import DriverLink, LinkEvent
 from domain.failures import Reason, Rejected
 from domain.identity import AccountId, PortalDriverId, Target
 from domain.ports import TargetDrivers
-from domain.profile import Profile
+from domain.profile import DataSubject, Profile
 from domain.store import Event, Store
 from services.accounts.handlers import Accounts
 from services.decider.batch import load_links
 from services.decider.read_models import LinkRow
+from services.intake.erasing import BegunErasure, Erasing, Erasure
 from services.intake.handlers import Intake
 from services.projector.calls import Attempt, Result
 from services.projector.deliveries import MOST_CALLS
@@ -26,6 +27,7 @@ from services.projector.service import ProjectorApp
 from services.runtime.context import Assignment, log_of
 from services.runtime.service import Notifier, Service
 from services.wiring import registry
+from services.wiring.embedded import open_keys
 from services.wiring.rebuild import upgrade
 from tests.support.made_stores import put_stores
 from tests.support.stated import whole
@@ -43,6 +45,7 @@ class SteppedServices:
     """Time passes by a second with every step. `twins` are the targets of each account; others cannot be reached.
 
     Calls are started by `start`, and with `starts_at_once` also when their decisions are consumed.
+    Profiles in events are sealed where they are `is_sealed`.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class SteppedServices:
         wrapping: Wrapping = lambda _, store: store,
         now: datetime = BEGIN,
         starts_at_once: bool = False,
+        is_sealed: bool = False,
     ) -> None:
         self.now = now
         self.twins = twins
@@ -62,8 +66,9 @@ class SteppedServices:
         self._begun: dict[Target, list[Attempt]] = {target: [] for target in Target}
         notifier = Notifier()
         put_stores(folder)
+        self.keys = open_keys(folder, self.clock) if is_sealed else None
         opened = {
-            name: SqliteStore(folder / f"{name}.sqlite", log_name=spec.log, rows=spec.rows)
+            name: SqliteStore(folder / f"{name}.sqlite", log_name=spec.log, rows=spec.rows, keys=self.keys)
             for name, spec in registry.SERVICES.items()
         }
         upgrade(opened, partition_of=None)
@@ -75,6 +80,8 @@ class SteppedServices:
         }
         self.accounts = Accounts(self.accounts_store, self.clock)
         self.intake = Intake(self.intake_store, self.clock)
+        self.destroyed: list[DataSubject] = []
+        self.erasing = Erasing(self.intake_store, self.destroy)
         self.decider = registry.build_decider(
             self.decider_store, clock=self.clock, notifier=notifier, assignment=Assignment()
         )
@@ -86,6 +93,7 @@ class SteppedServices:
                 clock=self.clock,
                 notifier=notifier,
                 assignment=Assignment(),
+                destroy=self.destroy,
                 pause=self._pause,
             )
             for target, store in self.projector_stores.items()
@@ -110,7 +118,9 @@ class SteppedServices:
     def reopened(self) -> "SteppedServices":
         """The same, after the process was killed and started again; the twins know nothing of it."""
         self.close()
-        again = SteppedServices(self.folder, self.twins, wrapping=self._wrapping, now=self.now)
+        again = SteppedServices(
+            self.folder, self.twins, wrapping=self._wrapping, now=self.now, is_sealed=self.keys is not None
+        )
         for app in again.projectors.values():
             app._deliveries.resume()
             app._probing.reload()
@@ -122,6 +132,8 @@ class SteppedServices:
             service.close()
         self.accounts_store.close()
         self.intake_store.close()
+        if self.keys:
+            self.keys.close()
 
     def add(
         self, account: AccountId = ACME, *, is_on: bool = True, mode: Mode = Mode.FULL, tier: Tier = Tier.PRO
@@ -160,6 +172,28 @@ class SteppedServices:
         """The Portal deletes these drivers."""
         for driver in drivers:
             self.intake.delete(account, PortalDriverId(driver), source="api")
+
+    def erase(self, driver: str, account: AccountId = ACME) -> Erasure:
+        """Jane erases a driver."""
+        return self.erasing.erase(self.begun(driver, account))
+
+    def begun(self, driver: str, account: AccountId = ACME) -> BegunErasure:
+        """What is noted as Jane erases a driver."""
+        return BegunErasure(
+            account=account,
+            driver=driver,
+            at=self.now.isoformat(),
+            by="jane",
+            role="master_user",
+            authenticated="",
+            note="",
+        )
+
+    def destroy(self, subjects: Collection[DataSubject]) -> None:
+        """The keys of these are destroyed."""
+        self.destroyed.extend(subjects)
+        if self.keys:
+            self.keys.destroy(subjects)
 
     def decide(self) -> int:
         """The decider takes what there is, and does its chores; how much there was."""

@@ -17,6 +17,7 @@ const EFFECTS = {
   DeleteRecalled: { held: false, kept: false },
   Parked: { parked: true, pending: false, held: false },
   Released: { parked: false },
+  LinkErased: { parked: false, held: false, pending: false, linked: false, kept: false },
   Confirmed: { pending: false },
   Refused: { pending: false },
 };

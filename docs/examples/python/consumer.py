@@ -16,8 +16,9 @@ EFFECTS = {  # what an event makes true of a link, and what it makes false
     "Parked": ({"parked"}, {"pending", "held"}),
     "Released": (set(), {"parked"}),
     "Confirmed": ({"linked"}, {"pending"}),
-    "Confirmed without a key": (set(), {"pending", "linked"}),
+    "Gone": (set(), {"pending", "linked"}),
     "Refused": (set(), {"pending"}),
+    "LinkErased": (set(), {"parked", "held", "pending", "linked", "kept"}),
 }
 
 
@@ -35,8 +36,7 @@ class Partition:
             self.links = {key: link for key, link in self.links.items() if key[0] != value["account"]}
         elif kind.startswith("DriverLink."):
             key, name = (value["account"], value["target"], value["driver"]), kind.removeprefix("DriverLink.")
-            is_gone = name == "Confirmed" and value["key"] is None
-            true, false = EFFECTS.get("Confirmed without a key" if is_gone else name, (set(), set()))
+            true, false = EFFECTS.get(name if name != "Confirmed" or value["key"] else "Gone", (set(), set()))
             self.links[key] = self.links.get(key, set()) - false | true
 
 

@@ -145,15 +145,33 @@ def test_the_profile_of_an_erased_driver_is_read_as_such(mapper: EventMapper, ke
     assert decoded(mapper, stored[1]) == (replace(SEEN, profile=erased_profile()), "")
 
 
-def test_what_is_observed_of_an_erased_driver_is_stored_as_erased(mapper: EventMapper, keys: ProfileKeysTable) -> None:
+def test_what_a_projector_reports_of_an_erased_target_driver_stays_erased(
+    mapper: EventMapper, keys: ProfileKeysTable
+) -> None:
+    """It leaves the profile out itself; one that has a profile is another's by now."""
     keys.destroy([DataSubject(account=SEEN.account, driver=vars(SEEN)["key"], target=vars(SEEN)["target"])])
-    stored = mapper.to_stored_event(SEEN)
+    erased = replace(SEEN, profile=erased_profile())
+    stored = mapper.to_stored_event(erased)
     assert _stored_profile(stored) == erased_profile()
-    assert mapper.to_domain_event(stored) == replace(SEEN, profile=erased_profile())
+    assert mapper.to_domain_event(stored) == erased
+    assert mapper.to_domain_event(mapper.to_stored_event(SEEN)) == SEEN
+
+
+def test_who_exists_already_is_sealed_by_a_key_of_their_own(mapper: EventMapper, keys: ProfileKeysTable) -> None:
+    """And not by that of the driver who was to be created."""
+    answer: Any = SAMPLES["Report.CallAnswered"]
+    exists = replace(answer, outcome="exists")
+    stored = mapper.to_stored_event(exists)
+    keys.destroy([DataSubject(account=answer.account, driver=vars(answer)["driver"])])
+    assert mapper.to_domain_event(stored) == exists
+    keys.destroy([DataSubject(account=answer.account, target=vars(answer)["target"], driver=vars(answer)["key"])])
+    assert mapper.to_domain_event(stored) == replace(exists, profile=erased_profile())
 
 
 @pytest.mark.parametrize("topic", WITH_PROFILE)
-def test_only_the_portal_states_an_erased_driver_again(mapper: EventMapper, keys: ProfileKeysTable, topic: str) -> None:
+def test_only_the_portal_states_an_erased_driver_again_and_scans_see_target_drivers_again(
+    mapper: EventMapper, keys: ProfileKeysTable, topic: str
+) -> None:
     event = SAMPLES[topic]
     mapper.to_stored_event(event)
     said = vars(event)
@@ -161,7 +179,7 @@ def test_only_the_portal_states_an_erased_driver_again(mapper: EventMapper, keys
     if "driver" not in {each.name for each in fields(type(event))}:
         subject = replace(subject, target=said["target"])
     keys.destroy([subject])
-    is_statement = topic in ("PortalDriver.DriverCreated", "PortalDriver.DriverUpdated")
+    is_statement = topic in ("PortalDriver.DriverCreated", "PortalDriver.DriverUpdated") or bool(subject.target)
     assert (mapper.to_domain_event(mapper.to_stored_event(event)) == event) is is_statement
 
 

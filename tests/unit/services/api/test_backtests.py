@@ -22,7 +22,9 @@ async def test_a_backtest_of_an_account_without_a_history_differs_in_nothing(sta
     await stand.post("/accounts", {"account": "acme", "tier": "pro", "mode": "full", "master_user": "jane"})
     answer = await stand.get("/accounts/acme/backtest")
     (line,) = [json.loads(text) for text in answer.text.splitlines()]
-    assert line == {"summary": {"account": "acme", "batches": 0, "unordered": 0, "counts": {"driveri": 0, "motive": 0}}}
+    assert line == {
+        "summary": {"account": "acme", "batches": 0, "unordered": 0, "erased": 0, "counts": {"driveri": 0, "motive": 0}}
+    }
 
 
 @pytest.mark.parametrize(

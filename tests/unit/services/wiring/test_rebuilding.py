@@ -15,6 +15,7 @@ from domain.store import DeadLetter, Row, Stored, Unit, Where
 from services.accounts.handlers import AccountRow
 from services.decider import read_models as decider
 from services.decider.order import BatchRow
+from services.intake.erasing import BegunErasure
 from services.intake.read_models import (
     KnownDriver,
     PushRow,
@@ -25,6 +26,7 @@ from services.intake.read_models import (
     SnapshotDriver,
 )
 from services.projector import read_models as projector
+from services.runtime.forgetting import Forgotten
 from services.webhooks import read_models as webhooks
 from services.wiring import registry
 from services.wiring.rebuild import Step
@@ -37,11 +39,12 @@ OF_PROJECTOR: tuple[type[Row], ...] = (
     projector.ScanProgress,
     projector.LookUp,
     projector.Hint,
+    Forgotten,
     DeadLetter,
 )
 WORK: dict[str, tuple[type[Row], ...]] = {
-    "intake": (SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow, PushRow, RefusedPushRow, DeadLetter),
-    "decider": (decider.Look, decider.RunningReconciliation, decider.RetryRow, BatchRow, DeadLetter),
+    "intake": (SnapshotDriver, ShownDriver, ReadingRow, ReKeyingRow, PushRow, RefusedPushRow, BegunErasure, DeadLetter),
+    "decider": (decider.Look, decider.RunningReconciliation, decider.RetryRow, BatchRow, Forgotten, DeadLetter),
     "projector-driveri": OF_PROJECTOR,
     "projector-motive": OF_PROJECTOR,
     "webhooks": (*webhooks.WORK, DeadLetter),
