@@ -60,7 +60,7 @@ def test_filters_are_those_of_the_list(looking: ServedFolder, filters: Sequence[
 def test_without_personal_data_nothing_else_is_missing(looking: ServedFolder, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     looking("events", "export", "--without-personal-data", "--output", str(path))
-    personal = {"profile", "by", "authenticated", "note", "master_user", "account_manager"}
+    personal = {"profile", "former", "by", "authenticated", "note", "master_user", "account_manager"}
     whole = [without_cursor(each) for each in listed(looking)]
     expected = [
         {**each, "data": {name: value for name, value in each["data"].items() if name not in personal}}

@@ -231,7 +231,7 @@ def test_a_view_without_personal_data_differs_from_its_log_in_nothing_else(event
     assert logged.value is not None
     assert seen.value is not None
     stated = json.loads(logged.value)
-    for name in ("profile", "by", "authenticated", "note"):
+    for name in ("profile", "former", "by", "authenticated", "note"):
         stated.pop(name, None)
     assert json.loads(seen.value) == stated
     assert (seen.key, seen.headers, seen.account) == (logged.key, logged.headers, logged.account)
