@@ -252,7 +252,7 @@ class Decider:
         self, work: RunningReconciliation, page: Sequence[DesiredRow], account: Account, now: datetime
     ) -> Iterator[LinkDecision]:
         """Undo what of these drivers is in scope, as far as it can be."""
-        target, scope = Target(work.target), to_scope(work.undo)
+        target, scope = Target(work.target), to_scope(work.undo or {})
         trigger = _trigger(account, target, now, "undo", str(work.request), work.reconciliation)
         ids = {link_stream(account.account, target, PortalDriverId(row.driver)): row for row in page}
         for stream, history in self._store.histories(ids).items():

@@ -5,7 +5,7 @@ Each row follows from the events of a log; the same functions keep them live, an
 
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import ClassVar, Final, TypeVar, cast
 
@@ -237,7 +237,7 @@ class RunningReconciliation(Row):
     the scan, which read as many target `drivers` under this `policy_generation`, and `request` the version of the
     account at which a person requested it; 0 if none did. Nothing is decided while there is a `plan`: the hash of what
     it may do, not compared yet with what it would. One that undoes something has a scope in `undo`, the fields of
-    `UndoScope`, and looks at no others; empty for any other. `found`, `drifted` and `at_odds` count as those of
+    `UndoScope`, and looks at no others; None for any other. `found`, `drifted` and `at_odds` count as those of
     `ReconciliationCompleted` do, as far as it has come.
     """
 
@@ -256,7 +256,7 @@ class RunningReconciliation(Row):
     found: dict[str, int]
     drifted: dict[str, int]
     at_odds: dict[str, int]
-    undo: dict[str, str | int] = field(default_factory=dict)
+    undo: dict[str, str | int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ def _begun(
         found={},
         drifted={},
         at_odds={},
-        undo=asdict(undo) if undo else {},
+        undo=asdict(undo) if undo else None,
     )
 
 
@@ -99,7 +99,7 @@ def bound(store: Store, events: Iterable[Event]) -> Iterator[RunningReconciliati
         if isinstance(event, ReconciliationRequested) and event.plan:
             place = {"account": event.account, "target": event.target}
             begun_before = store.select(RunningReconciliation, {**place, "request": event.originator_version})
-            undo = asdict(scope_of(event)) if isinstance(event, UndoRequested) else {}
+            undo = asdict(scope_of(event)) if isinstance(event, UndoRequested) else None
             yield from (replace(work, plan=event.plan, undo=undo) for work in begun_before)
 
 
