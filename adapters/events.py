@@ -94,6 +94,11 @@ class EventMapper(Mapper[UUID]):
         ids = {id for body in bodies if (id := _sealed_by(body))}  # noqa: A001 - the key's word
         return self._keys.opening(ids) if ids else {}
 
+    def lacks_keys(self, bodies: Iterable[bytes]) -> bool:
+        """Whether profiles in these bodies are sealed, and none of the keys is known. Raises `StoreFailed`."""
+        ids = {id for body in bodies if (id := _sealed_by(body))}  # noqa: A001 - as above
+        return bool(ids) and self._keys is not None and not self._keys.opening(ids)
+
     def to_event(self, stored: StoredEvent, ciphers: Ciphers) -> Any:  # noqa: ANN401 - as above
         """The event that was stored; the profile of an erased driver is `erased_profile()`.
 

@@ -26,6 +26,7 @@ from domain.store import (
     Event,
     EventTooLong,
     MendedRecord,
+    Misconfigured,
     Position,
     ReadModelVersion,
     Record,
@@ -49,6 +50,9 @@ Fetch = Callable[[str, Sequence[Any]], list[Values]]
 
 _SCAN = 1000
 """Rows that a scan holds at a time."""
+
+_FIRST = 100
+"""Records of a log whose keys are looked for at a start."""
 
 _PARTS = 100
 """Queries that are put together to one; SQLite takes 500 at most."""
@@ -97,6 +101,17 @@ class RelationalLog:
     def again(self, resubmission: Resubmission) -> Record:
         """The record that a resubmission stands for, decoded again."""
         return again(self._mapper, resubmission)
+
+    def check_keys(self) -> None:
+        """See to it that the profile keys are those of this history. Raises `Misconfigured`, as for a master key.
+
+        Other ones would make every profile unreadable, and seal what is to come beside what nobody can read any more.
+        """
+        if self._mapper.lacks_keys(each.body for each in self.read(0, _FIRST)):
+            raise Misconfigured(
+                f"the keys that sealed the profiles in {self.name.partition('/')[0]} are missing: put back a copy of "
+                "the profile keys from beside these events (the file profile-keys.sqlite, or the schema profile_keys)"
+            )
 
 
 class RelationalStore(ABC):

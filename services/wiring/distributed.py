@@ -81,6 +81,8 @@ class Distributed:
         with _Opening() as opened:
             keys = self.profile_keys(opened)
             stores = {name: self._store(spec, opened, keys) for name, spec in SERVICES.items()}
+            for store in stores.values():
+                store.log.check_keys()
             if self._settings.installation:
                 self._tables.check(self._settings.installation)
             credentials = self._credentials(opened)
@@ -162,6 +164,8 @@ class Distributed:
                 if models := stale_models(stores):
                     with closing(self._lock_of(*(SERVICES[name] for name in models))) as alone:
                         alone.acquire_exclusive()
+                        for store in stores.values():
+                            store.log.check_keys()
                         upgrade(stores, self.partition_of, self._settings.kafka_partitions)
 
     async def process(self, spec: ServiceSpec) -> Process:
@@ -224,7 +228,9 @@ class Distributed:
             if self._settings.member:
                 lock.acquire_name(self._settings.member)
             keys = self.profile_keys(opened)
-            store = spec.caching_owned(self._store(spec, opened, keys))
+            own = self._store(spec, opened, keys)
+            own.log.check_keys()
+            store = spec.caching_owned(own)
             assignment = Assignment(self.partition_of, held=())
             given = self._dependencies(credentials, leader_lock, assignment, keys)
             built = spec.build(store, given)

@@ -18,6 +18,7 @@ from adapters.signing import RootSigner
 from adapters.store.migrating import in_sqlite
 from adapters.store.sqlite import SqliteStore
 from domain.ports import ProfileKeys
+from domain.store import StoreFailed
 from services.api.authentication import ACCESS_ROWS, Access, at_local_socket, at_loopback
 from services.api.installation import Installation, Readers
 from services.intake.polling import Polling
@@ -50,7 +51,11 @@ def open_embedded(settings: EmbeddedSettings, clock: Clock = utc_now, *, is_idle
         clock=clock,
         notifier=Notifier(),
     )
-    stores = open_stores(settings.data, keys)
+    try:
+        stores = open_stores(settings.data, keys)
+    except StoreFailed:
+        keys.close()  # so that nothing lies beside the file when a copy is put in its place
+        raise
     access = Access(_access_store(settings.data), clock)
     _erase(settings, stores, clock(), (credentials.forget, access.forget, keys.destroy_all))
     built = {name: spec.build(spec.caching(stores[name]), given) for name, spec in SERVICES.items()}
@@ -116,6 +121,8 @@ def open_stores(folder: Path, keys: ProfileKeys) -> Mapping[str, SqliteStore]:
             {name: opened.enter_context(in_sqlite(file)) for name, file in files.items()}, partition_of=None, keys=keys
         )
     stores = {name: _store(folder, spec, keys) for name, spec in SERVICES.items()}
+    for store in stores.values():
+        store.log.check_keys()
     upgrade(stores, partition_of=None)
     return stores
 

@@ -1,10 +1,20 @@
 """The id of an installation, and where its epochs begin, in a real database."""
 
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlsplit
+
 import pytest
 
 from adapters.store.postgres import InstallationTables
-from domain.store import Misconfigured
+from adapters.store.postgres_connection import connect
+from domain.store import Misconfigured, Unit
+from services.wiring.distributed import Distributed, migrate_database
+from services.wiring.settings import DistributedSettings
 from tests.contract.lasting import at_once
+from tests.golden.samples import SAMPLES
+
+CREATED: Any = SAMPLES["PortalDriver.DriverCreated"]
 
 
 @pytest.fixture
@@ -52,3 +62,29 @@ def test_an_epoch_begins_once(tables: InstallationTables) -> None:
     tables.begin("1", "west.accounts.v1", {0: 9})
     assert tables.beginnings("accounts.v1") == {"1": {0: 0, 1: 57}, "2": {0: 3, 1: 60}}
     assert tables.beginnings("never.v1") == {}
+
+
+def settings_of(database: str, secret_key: str) -> DistributedSettings:
+    password = urlsplit(database).password or ""
+    url = database.replace(f":{password}@", "@")
+    return DistributedSettings.model_validate(
+        {"database_url": url, "database_password": password, "secret_key": secret_key * 10}
+    )
+
+
+@pytest.mark.parametrize("lose", ["DELETE FROM profile_keys.profile_keys", ""])
+def test_no_service_starts_without_the_keys_of_what_is_stored(database: str, lose: str) -> None:
+    """Where they are gone, and where their master key is another one."""
+    settings = settings_of(database, "first")
+    migrate_database(settings)
+    with Distributed(settings).stores() as stores:
+        stores["intake"].commit(Unit(events=[CREATED]))
+    Distributed(settings).installation().close()
+    if lose:
+        with closing(connect(database, "")) as connection:
+            connection.execute(lose)
+            connection.commit()
+    else:
+        settings = settings_of(database, "second")
+    with pytest.raises(Misconfigured, match="put back"):
+        Distributed(settings).installation()
