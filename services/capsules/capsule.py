@@ -168,6 +168,12 @@ def read(content: bytes) -> Capsule:
         raise CapsuleUnusable(f"the capsule is damaged ({type(failure).__name__}): make it again") from None
 
 
+_TOO_MANY: Final = 2**53
+_FIRST_YEAR: Final = 2000
+_LAST_YEAR: Final = 3000
+"""Far from the ends of the calendar, so that a replay can add to a time, and take from it."""
+
+
 def _document(content: bytes) -> object:
     try:
         return json.loads(_unpacked(content))
@@ -194,6 +200,8 @@ def _to_capsule(document: Mapping[str, Any]) -> Capsule:
         raise CapsuleUnusable(f"the capsule has more than {MOST_FACTS:,} facts, which none has")
     if any(event.account != account for each in facts.values() for _, event in each):
         raise ValueError("a fact of another account")
+    for each in facts.values():
+        _check_places(each)
     batches = [{**each, "account": account} for each in document["batches"]]
     return Capsule(
         made_by=_text(document["made_by"]),
@@ -206,6 +214,18 @@ def _to_capsule(document: Mapping[str, Any]) -> Capsule:
         unordered=int(document["unordered"]),
         dead_letters=msgspec.convert(document["dead_letters"], list[LetterOfCapsule]),
     )
+
+
+def _check_places(facts: Facts) -> None:
+    """See to it that each fact has a place, a version and a time that a log can have. Raises `ValueError`."""
+    versions = [(event.originator_id, event.originator_version) for _, event in facts]
+    positions = [position for position, _ in facts]
+    if len({*versions}) < len(facts) or len({*positions}) < len(facts):
+        raise ValueError("two facts at one place")
+    if any(not 1 <= number < _TOO_MANY for number in (*positions, *(version for _, version in versions))):
+        raise ValueError("a fact at a place that no log has")
+    if any(event.at.utcoffset() is None or not _FIRST_YEAR <= event.at.year < _LAST_YEAR for _, event in facts):
+        raise ValueError("a fact of a time that cannot be")
 
 
 def _text(value: object) -> str:

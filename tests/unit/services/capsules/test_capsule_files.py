@@ -34,6 +34,14 @@ def first_fact(document: Json) -> Json:
     return found
 
 
+END = "9999-12-31T23:59:59+00:00"
+
+
+def at_one_place(document: Json, field: str) -> None:
+    first, second, *_ = document["facts"]["accounts.v1"]
+    second[field] = first[field]
+
+
 UNUSABLE = {
     "nothing": (b"", "neither JSON nor gzipped JSON"),
     "bytes": (b"\x00\xff\xfe", "neither JSON nor gzipped JSON"),
@@ -51,6 +59,12 @@ UNUSABLE = {
     "a field too few": (changed(lambda document: first_fact(document).pop("tier")), "damaged (ValueError)"),
     "another type": (changed(lambda document: first_fact(document).update(tier=5)), "damaged (ValidationError)"),
     "no time": (changed(lambda document: first_fact(document).update(at="x")), "damaged (ValueError)"),
+    "a time at the end": (changed(lambda document: first_fact(document).update(at=END)), "damaged (ValueError)"),
+    "a time nowhere": (changed(lambda document: first_fact(document).update(at=END[:19])), "damaged (ValueError)"),
+    "no version": (changed(lambda document: first_fact(document).update(version=0)), "damaged (ValueError)"),
+    "a huge version": (changed(lambda document: first_fact(document).update(version=2**70)), "damaged"),
+    "a place twice": (changed(lambda document: at_one_place(document, "position")), "damaged (ValueError)"),
+    "a version twice": (changed(lambda document: at_one_place(document, "version")), "damaged (ValueError)"),
     "another account": (changed(lambda document: first_fact(document).update(account="x")), "damaged (ValueError)"),
     "a bad batch": (changed(lambda document: document.update(batches=[{}])), "damaged"),
 }
