@@ -11,9 +11,9 @@ from pydantic import Field
 
 from domain.account import Account, AccountEvent, Mode, NotPermitted, UndoScope
 from domain.account import Request as Person
-from domain.driver_link import LinkEvent
+from domain.driver_link import Decision, LinkEvent
 from domain.failures import Reason
-from domain.identity import PortalDriverId, Target
+from domain.identity import PortalDriverId, Target, link_stream, reconciliation_stream
 from domain.reconciliation import Action, Plan, PlanPart, PlanStep
 from domain.store import Store, StoreConflict, StoreFailed
 from services.accounts.handlers import Asker, UnknownAccount
@@ -35,7 +35,7 @@ from services.api.problems import problem_at_end
 from services.api.routing import Called, Installed, KnownAccount, new_router
 from services.api.schema import IF_MATCH, PLAN_FORM, ByPerson, Malformed, Problem, ResponseBody
 from services.api.streaming import encoded, to_line
-from services.decider.read_models import LinkRow, ReconciliationRow
+from services.decider.read_models import LinkRow, ReconciliationRow, RunningReconciliation
 from services.runtime.context import utc_now
 
 _EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[0-9]+")
@@ -132,6 +132,10 @@ async def make_plan(
     return PlanLines(encoded(_plan_lines(installation, known, future, targets, stated), _last))
 
 
+_Number = Annotated[int, Field(gt=0)]
+"""The number of a reconciliation."""
+
+
 class Undoing(ResponseBody):
     """What is to be undone: one of `decision`, `reconciliation` and `since`; of one driver or target, where named.
 
@@ -142,7 +146,7 @@ class Undoing(ResponseBody):
     target: Target | None = None
     driver: str | None = None
     decision: str | None = None
-    reconciliation: Annotated[int, Field(gt=0)] | None = None
+    reconciliation: _Number | None = None
     since: str | None = None
 
 
@@ -160,7 +164,7 @@ async def make_undo_plan(
     target: NamedTarget | None = None,
     driver: str | None = None,
     decision: str | None = None,
-    reconciliation: int | None = None,
+    reconciliation: _Number | None = None,
     since: str | None = None,
 ) -> PlanLines:
     """Show what undoing a decision, a reconciliation, or everything since a moment would do, as `make_plan` does."""
@@ -202,9 +206,34 @@ async def _to_scope(
         )
     if wanted.reconciliation is not None and len(targets) > 1:
         raise Malformed("each target counts its own reconciliations: say which target")
+    if version or wanted.reconciliation is not None:
+        readers = installation.readers
+        await readers.call(_check_is_there, readers.decider, known, targets[0], driver, version, wanted.reconciliation)
     since, number = moment_named(wanted.since), wanted.reconciliation or 0
     moment = since.isoformat() if since else ""
     return targets, UndoScope(by=by, driver=driver, decision=version, reconciliation=number, since=moment)
+
+
+def _check_is_there(
+    decider: Store, known: Account, target: Target, driver: str, version: int, reconciliation: int | None
+) -> None:
+    """Raise `Malformed` where there is no such decision, or no such reconciliation."""
+    if version:
+        link = link_stream(known.account, target, PortalDriverId(driver))
+        facts = decider.histories([link]).get(link, ())
+        if not any(isinstance(fact, Decision) and fact.originator_version == version for fact in facts):
+            raise Malformed(
+                f"there is no decision {version} about driver {driver} on {target}; "
+                f"`driverlink events --account {known.account} --driver {driver} --log decisions` lists them"
+            )
+    if reconciliation is not None:
+        history = reconciliation_stream(known.account, target)
+        is_under_way = bool(decider.select(RunningReconciliation, {"account": known.account, "target": str(target)}))
+        if reconciliation > len(decider.histories([history]).get(history, ())) + is_under_way:
+            raise Malformed(
+                f"there is no reconciliation {reconciliation} of {known.account} on {target}; "
+                f"`driverlink reconciliations {known.account}` lists them"
+            )
 
 
 async def _decision_in(installation: Installation, known: Account, text: str) -> tuple[Target, str, int]:
