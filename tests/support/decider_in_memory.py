@@ -120,14 +120,16 @@ class DeciderInMemory:
             self._carry_out(driver, _retrying(desired, trigger), at)
         self._look_again(at)
 
-    def undo(self, at: datetime) -> None:
-        """A person wants the last decision about each driver undone."""
+    def undo(self, at: datetime, scope: UndoScope | None = None) -> None:
+        """A person wants what is in scope undone; where nothing is said, the last decision about each driver."""
         trigger = self._trigger("undo", "2", at)
         for driver in sorted(self.links if self.is_ready else ()):
             desired, history = self.desired_drivers[driver], [each for each in self.log if each.driver == driver]
             decided = [each.originator_version for each in history if isinstance(each, Decision | Undone)]
-            scope = UndoScope(by="ann", decision=decided[-1] if decided else 1)
-            former = former_of(self.link(driver), history, scope, desired.sequence)
+            wanted = scope or UndoScope(by="ann", decision=decided[-1] if decided else 1)
+            if wanted.driver not in ("", driver):
+                continue
+            former = former_of(self.link(driver), history, wanted, desired.sequence)
             if former is not None:
                 self._carry_out(driver, _undoing(desired, trigger, former), at)
         self._look_again(at)

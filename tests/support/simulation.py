@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from domain.account import Mode
+from domain.account import Mode, UndoScope
 from domain.driver_link import LinkEvent
 from domain.identity import PortalDriverId, Target
 from domain.portal import Change, PortalDriver, PortalDriverEvent, Statement, replay
@@ -85,9 +85,9 @@ class Simulation:
         self.decider.retry(self.now)
         self._follow()
 
-    def undo(self) -> None:
-        """A person wants the last decision about each driver undone."""
-        self.decider.undo(self.now)
+    def undo(self, scope: UndoScope | None = None) -> None:
+        """A person wants what is in scope undone; where nothing is said, the last decision about each driver."""
+        self.decider.undo(self.now, scope)
         self._follow()
 
     def wait(self, hours: float) -> None:

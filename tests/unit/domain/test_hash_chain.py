@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from domain.hash_chain import NOTHING, Leaf, chained, place_behind, root_of
+from domain.hash_chain import NOTHING, ChainedEvent, Leaf, chained, place_behind, root_of
 
 HISTORY = b"0b1a4f526d0e4d5c9a5e6f7f6f0f2c11"
 
@@ -43,3 +43,20 @@ def test_a_part_begins_behind_a_number_that_a_log_can_have() -> None:
     for text in ("-1", "1.0", "x", str(2**63), "9" * 5000):
         with pytest.raises(ValueError, match="behind a number"):
             place_behind(text)
+
+
+def chained_event(history: str = HISTORY.decode(), state: bytes = b"{}") -> ChainedEvent:
+    hashed = chained(NOTHING, HISTORY, 1, b"A", b"{}")
+    return ChainedEvent(position=7, history=history, version=1, topic="A", state=state, previous=NOTHING, hash=hashed)
+
+
+def test_an_event_shows_whether_it_is_as_it_was_stored() -> None:
+    assert chained_event().is_whole
+    assert not chained_event(state=b"[]").is_whole
+    assert not chained_event(history="0" * 32).is_whole
+    assert chained_event().leaf == Leaf(position=7, hash=chained_event().hash)
+
+
+def test_an_event_is_named_by_its_history_and_version_as_far_as_they_can_be_read() -> None:
+    assert chained_event().id == "0b1a4f52-6d0e-4d5c-9a5e-6f7f6f0f2c11/1"
+    assert chained_event(history="torn").id == "torn/1"
