@@ -294,6 +294,10 @@ def _to_boolean(value: Any) -> bool | None:  # noqa: ANN401 - as the database ha
     return None if value is None else bool(value)
 
 
+def _to_optional(value: Any) -> Any:  # noqa: ANN401 - as above
+    return None if value is None else msgspec.json.decode(value)
+
+
 _BESIDE = "_beside"
 
 
@@ -319,13 +323,16 @@ def table_of(row: type[R], dialect: Dialect) -> Table[R]:
     types = {each.name: _plain(hints[each.name]) for each in fields(row)}
     json_columns = frozenset(name for name, kind in types.items() if kind not in _TYPES)
     boolean_columns = frozenset(name for name, kind in types.items() if kind is bool)
+    optional = frozenset(name for name in types if _is_optional(hints[name]))
+    # What was stored before an optional column was added has nothing in it, not even JSON's null.
+    from_json = {name: _to_optional if name in optional else msgspec.json.decode for name in json_columns}
     _TABLES[row, dialect] = Table(
         row=row,
         dialect=dialect,
         columns=tuple(types),
         types=tuple(_TYPES.get(kind, "TEXT") for kind in types.values()),
-        optional=frozenset(name for name in types if _is_optional(hints[name])),
-        conversions={**dict.fromkeys(boolean_columns, _to_boolean), **dict.fromkeys(json_columns, msgspec.json.decode)},
+        optional=optional,
+        conversions={**dict.fromkeys(boolean_columns, _to_boolean), **from_json},
         json_places=tuple(place for place, name in enumerate(types) if name in json_columns),
         values=attrgetter(*types),
     )

@@ -114,6 +114,7 @@ class NotedTick(Tick):
 
     note: str | None
     tags: int | None = None
+    scope: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,7 @@ def test_an_empty_table_of_another_version_is_made_again(stand: SqliteStand, pat
 def test_a_table_gets_columns_that_may_be_none_and_keeps_its_rows(stand: SqliteStand, path: Path) -> None:
     stand.store.commit(unit(fact(), rows=[Tick(account="acme", name="a")]))
     stand.close()
-    noted = NotedTick(account="acme", name="b", note="new", tags=7)
+    noted = NotedTick(account="acme", name="b", note="new", tags=7, scope={"by": "ann"})
     for _ in range(2):
         with closing(SqliteStore(path, log_name="contract.v1", rows=[NotedTick])) as store:
             store.commit(unit(rows=[noted]))

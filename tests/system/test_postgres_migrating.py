@@ -46,6 +46,7 @@ class NotedSeat(Seat):
 
     note: str | None
     rank: int | None = None
+    scope: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,7 @@ def test_a_table_of_another_version_is_left_alone_while_it_has_rows(filled: str,
 def test_a_table_gets_columns_that_may_be_none_and_keeps_its_rows(filled: str) -> None:
     for _ in range(2):
         migrate(filled, "", {"hall": [NotedSeat]})
-    bob = NotedSeat(number=2, name="bob", note="late", rank=3)
+    bob = NotedSeat(number=2, name="bob", note="late", rank=3, scope={"by": "ann"})
     with closing(opened(filled, NotedSeat)) as store:
         store.commit(unit(rows=[bob]))
         assert store.select(NotedSeat, order_by="number") == [NotedSeat(number=1, name="ann", note=None), bob]
