@@ -179,7 +179,8 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     },
     "former": {
         "anyOf": [{"type": "object", "additionalProperties": {"type": "string"}}, {"type": "null"}],
-        "description": "What the target driver had in the `fields` before, as far as it was known.",
+        "description": "What the target driver had in the `fields` before, as far as it was known. It is sealed as "
+        "`profile` is, but the associated data is the event's `ce_id`, followed by `/former`.",
         **_PERSONAL,
     },
     "ending": {**_open([*map(str, Ending)]), "description": "What becomes of the link and the target driver."},
