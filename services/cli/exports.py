@@ -41,7 +41,9 @@ def export(
     target: Annotated[Target | None, typer.Option(help="Only those on this target.")] = None,
     log: Annotated[
         str | None,
-        typer.Option(help=f"accounts, changes, decisions, {', '.join(f'outcomes-{each}' for each in Target)}."),
+        typer.Option(
+            help=f"accounts, changes, decisions, {', '.join(f'outcomes-{each}' for each in Target)}, webhooks."
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="For this long (90s, 15m, 1h, 2d), or from this date or time on (ISO 8601).")

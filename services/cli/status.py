@@ -343,7 +343,9 @@ def list_events(
     ] = None,
     log: Annotated[
         str | None,
-        typer.Option(help=f"accounts, changes, decisions, {', '.join(f'outcomes-{each}' for each in Target)}."),
+        typer.Option(
+            help=f"accounts, changes, decisions, {', '.join(f'outcomes-{each}' for each in Target)}, webhooks."
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="For this long (90s, 15m, 1h, 2d), or from this date or time on (ISO 8601).")
@@ -356,7 +358,7 @@ def list_events(
     ] = None,
     trigger: Annotated[
         str | None,
-        typer.Option(help="Only what this started: change, scan, answer, reconciliation, retry or approval."),
+        typer.Option(help="Only what this started: change, scan, answer, reconciliation, retry, undo or approval."),
     ] = None,
     by: Annotated[str | None, typer.Option(metavar="PERSON", help="Only what this person asked for.")] = None,
     correlation: Annotated[
