@@ -304,8 +304,8 @@ def step_after(step: PlanStep | None, fact: LinkEvent) -> PlanStep | None:
 
 
 _ENDINGS: Mapping[str, str] = {
-    Ending.DELETE: "; then it is deleted there again",
-    Ending.LEAVE: "; then it is unmanaged there",
+    Ending.DELETE: "; this deletes it there",
+    Ending.LEAVE: "; this leaves it unmanaged there",
 }
 
 

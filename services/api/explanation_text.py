@@ -457,7 +457,7 @@ _CAUSES: Mapping[str, str] = {
     "approval": "the approval of the set {ref}{approver}",
     "retry": "somebody asked to look at it again (account {ref})",
     "reached": "{name} answers again",
-    "undo": "somebody undid what was decided (account {ref})",
+    "undo": "somebody asked to undo what was decided (account {ref})",
     "hint": "{name} hinted that user {ref} had changed there",
 }
 _SITUATIONS: Mapping[str, str] = {

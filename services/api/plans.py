@@ -190,7 +190,7 @@ async def _to_scope(
     """On which targets what is to be undone. Raises `Malformed` and `NothingToPlan`."""
     stated = [each for each in (wanted.decision, wanted.reconciliation, wanted.since) if each is not None]
     if len(stated) != 1:
-        raise Malformed("say what to undo by one of decision, reconciliation and since")
+        raise Malformed("say what to undo by exactly one of decision, reconciliation and since")
     target, driver, version = wanted.target, wanted.driver or "", 0
     if wanted.decision is not None:
         target, driver, version = await _decision_in(installation, known, wanted.decision)

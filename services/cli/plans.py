@@ -146,7 +146,7 @@ def undo(
     """
     stated = [each for each in (decision, reconciliation, since) if each is not None]
     if len(stated) != 1:
-        raise typer.BadParameter("say what to undo by one of --decision, --reconciliation and --since")
+        raise typer.BadParameter("say what to undo by exactly one of --decision, --reconciliation and --since")
     wanted = {
         "decision": decision,
         "reconciliation": reconciliation,

@@ -590,7 +590,7 @@ def test_a_step_of_a_plan_says_whole_what_an_undo_will_do() -> None:
     steps = steps_of(facts)
     assert [step.action for step in steps] == ["keep", "delete", "leave", "leave"]
     assert {step.reason for step in steps} == {steps[0].reason}
-    assert steps[0].reason.endswith("; then it is deleted there again")
+    assert steps[0].reason.endswith("; this deletes it there")
 
 
 def test_a_step_of_an_undo_whose_delete_is_held_says_so() -> None:
@@ -611,7 +611,7 @@ def test_a_step_of_an_undo_names_what_cannot_be_restored_and_where_the_link_goes
     made.run()
     facts = undone(made, of_last(made, ZERO))
     first = steps_of(facts)[0]
-    assert "; then it is unmanaged there, and the link goes back to D0; cannot be restored: phone" in first.reason
+    assert "; this leaves it unmanaged there, and the link goes back to D0; cannot be restored: phone" in first.reason
 
 
 def test_a_step_of_a_refused_undo_says_why() -> None:
