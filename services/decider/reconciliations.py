@@ -8,7 +8,7 @@ from typing import TypedDict
 from uuid import UUID
 
 from domain.account import Account, Mode, ReconciliationRequested, UndoRequested, scope_of
-from domain.driver_link import LinkEvent, UndoRefused
+from domain.driver_link import DeleteHeld, LinkEvent, UndoRefused
 from domain.identity import AccountId, PortalDriverId, Target, reconciliation_stream
 from domain.outcomes import RosterScanned
 from domain.reconciliation import Finding, ReconciliationCompleted, ReconciliationRefused, finding_of
@@ -128,13 +128,14 @@ def counted(work: RunningReconciliation, page: Sequence[DesiredRow], links: Link
 
 
 def undone(
-    work: RunningReconciliation, page: Sequence[DesiredRow], events: Iterable[LinkEvent]
+    work: RunningReconciliation, page: Sequence[DesiredRow], events: Sequence[LinkEvent]
 ) -> RunningReconciliation:
     """The same of one that undoes something, by what was decided of this page."""
     found = Counter(work.found)
     refused = {event.driver for event in events if isinstance(event, UndoRefused)}
-    is_done = {event.driver for event in events} - refused
-    found.update({str(Finding.UNDONE): len(is_done), str(Finding.NOT_UNDONE): len(refused)})
+    held = {event.driver for event in events if isinstance(event, DeleteHeld)}
+    done = {event.driver for event in events} - refused - held
+    found.update({str(Finding.UNDONE): len(done), str(Finding.NOT_UNDONE): len(refused), str(Finding.HELD): len(held)})
     return replace(work, after=page[-1].position, found=dict(+found))
 
 

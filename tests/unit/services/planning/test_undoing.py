@@ -178,6 +178,9 @@ def test_a_driver_that_was_created_is_deleted_through_the_guard(stepped: Stepped
     assert sorted(plan.shown.values()) == ["delete", "delete", "delete", "hold", "hold"]
     assert sum(state == "held" for state in stepped.states().values()) == 2
     assert [stepped.link(str(number)).is_live for number in range(10, 13)] == [False, False, False]
+    found = ended(stepped)
+    assert isinstance(found, ReconciliationCompleted)
+    assert found.found == {"undone": 3, "held": 2}
 
 
 def test_a_driver_that_was_deleted_is_reinstated_as_it_was(stepped: SteppedServices) -> None:
